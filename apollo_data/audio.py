@@ -1,0 +1,231 @@
+"""Audio files: look, read a stretch, read in blocks, write; and ffmpeg, found once.
+
+A *sound* here is one or several files: the sources of a stem are summed on the fly.
+Arrays are float32 of shape (channels, samples) with full scale 1.0.
+"""
+
+import functools
+import math
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+import imageio_ffmpeg
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from apollo_data.errors import AudioError, ToolError
+from apollo_data.storage import whole_file
+
+Samples = npt.NDArray[np.float32]
+
+_RESAMPLER_MARGIN_SAMPLES = 4096
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file's header says."""
+
+    sample_rate: int
+    channels: int
+    frames: int
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.frames / self.sample_rate
+
+
+def probe(path: Path) -> AudioInfo:
+    """Read a file's header; an `AudioError` says why it is no audio."""
+    try:
+        info = soundfile.info(str(path))
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioError(f"{path}: {_reason(path, error)}") from None
+    if info.frames <= 0:
+        raise AudioError(f"{path}: holds no samples")
+    return AudioInfo(info.samplerate, info.channels, info.frames)
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if not path.exists():
+        return "no such file"
+    if path.is_file() and path.stat().st_size == 0:
+        return "is an empty file"
+    if isinstance(error, soundfile.LibsndfileError):
+        return f"cannot be read as audio ({error.error_string})"
+    return f"cannot be read ({error})"
+
+
+def files_of(root: Path, path: str, sources: Sequence[str]) -> list[Path]:
+    """Return the files of a stem, mixture or clip whose paths are relative to `root`."""
+    place = root / path
+    return [place / source for source in sources] if sources else [place]
+
+
+def read_sound(files: Sequence[Path], start_seconds: float, samples: int, rate: int) -> Samples:
+    """Read one stretch of the sum of `files` in stereo, resampled where a file's rate differs.
+
+    Only the stretch is read. Where it reaches past a file's end the file counts as silent.
+
+    Parameters
+    ----------
+    files
+        Mono or stereo files; mono counts as both channels.
+    start_seconds
+        Where the stretch begins.
+    samples, rate
+        Its length in samples at `rate` hertz.
+
+    Returns
+    -------
+    Samples
+        (2, samples) float32.
+
+    Raises
+    ------
+    AudioError
+        A file is missing, unreadable, neither mono nor stereo, or holds NaN or infinity.
+    """
+    start = round(start_seconds * rate)
+    total = np.zeros((2, samples), np.float32)
+    for file in files:
+        total += _read_stereo(file, start, samples, rate)
+    return total
+
+
+def _read_stereo(path: Path, start: int, samples: int, rate: int) -> Samples:
+    try:
+        with soundfile.SoundFile(str(path)) as source:
+            audio = _read_at_rate(source, start, samples, rate)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioError(f"{path}: {_reason(path, error)}") from None
+    if audio.shape[1] > 2:
+        raise AudioError(f"{path}: has {audio.shape[1]} channels, expected 1 or 2")
+    if not np.isfinite(audio).all():
+        raise AudioError(f"{path}: holds NaN or infinite samples")
+    stereo = np.zeros((2, samples), np.float32)
+    stereo[:, : len(audio)] = audio.T
+    return stereo
+
+
+def _read_at_rate(source: Any, start: int, samples: int, rate: int) -> Samples:
+    """Read (frames, channels) so that frame 0 lies at sample `start` of the resampled file.
+
+    Reading begins at a frame whose time is a whole number of samples at both rates, with
+    a margin longer than the resampler's filter, so that the stretch equals the same
+    stretch of the whole file resampled at once.
+    """
+    if source.samplerate == rate:
+        return _read_frames(source, start, samples)
+    common = math.gcd(source.samplerate, rate)
+    step_in, step_out = source.samplerate // common, rate // common
+    first = max(0, (start - _RESAMPLER_MARGIN_SAMPLES) // step_out)
+    last = math.ceil((start + samples + _RESAMPLER_MARGIN_SAMPLES) / step_out)
+    audio = _read_frames(source, first * step_in, (last - first) * step_in)
+    if not np.isfinite(audio).all():
+        return audio  # refused by the caller, which knows the file's name
+    skip = start - first * step_out
+    return soxr.resample(audio, source.samplerate, rate)[skip : skip + samples]
+
+
+def _read_frames(source: Any, start: int, frames: int) -> Samples:
+    if start >= source.frames:
+        return np.zeros((0, source.channels), np.float32)
+    source.seek(start)
+    return source.read(frames, dtype="float32", always_2d=True)
+
+
+def sound_blocks(files: Sequence[Path], rate: int, block_seconds: float) -> Iterator[Samples]:
+    """Yield the sum of `files` from start to end in stereo blocks; memory is one block.
+
+    A stem ends with its shortest source. Each block but the last has
+    ``round(block_seconds * rate)`` samples.
+    """
+    end = min(samples_at(probe(file), rate) for file in files)
+    block = round(block_seconds * rate)
+    for start in range(0, end, block):
+        yield read_sound(files, start / rate, min(block, end - start), rate)
+
+
+def samples_at(info: AudioInfo, rate: int) -> int:
+    """Return how many samples a file has at `rate` hertz."""
+    return info.frames * rate // info.sample_rate
+
+
+def write_wav(path: Path, audio: Samples, rate: int, subtype: str = "PCM_16") -> None:
+    """Write (channels, samples) as a WAV file, whole or not at all."""
+    with whole_file(path) as temporary:
+        soundfile.write(str(temporary), audio.T, rate, subtype=subtype, format="WAV")
+
+
+@functools.cache
+def find_ffmpeg() -> str:
+    """Return the ffmpeg to use: `$APOLLO_FFMPEG`, the pinned one in imageio-ffmpeg, the system's.
+
+    Raises
+    ------
+    ToolError
+        There is none, or it cannot write MP3.
+    """
+    chosen = os.environ.get("APOLLO_FFMPEG") or _bundled_ffmpeg() or shutil.which("ffmpeg")
+    if chosen is None:
+        raise ToolError("no ffmpeg: `pip install imageio-ffmpeg`, or name one in $APOLLO_FFMPEG")
+    try:
+        encoders = subprocess.run(
+            [chosen, "-hide_banner", "-encoders"], capture_output=True, text=True, timeout=60
+        ).stdout
+    except OSError as error:
+        raise ToolError(f"{chosen}: cannot be run ({error.strerror})") from None
+    if "libmp3lame" not in encoders:
+        raise ToolError(
+            f"{chosen}: has no MP3 encoder (libmp3lame); name another in $APOLLO_FFMPEG"
+        )
+    return chosen
+
+
+def _bundled_ffmpeg() -> str | None:
+    try:
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError:
+        return None
+
+
+@functools.cache
+def ffmpeg_version() -> str:
+    """Return the version of the ffmpeg in use, as it calls itself."""
+    banner = subprocess.run(
+        [find_ffmpeg(), "-version"], capture_output=True, text=True, timeout=60
+    ).stdout
+    return banner.split(" Copyright")[0].removeprefix("ffmpeg version ").strip()
+
+
+def run_ffmpeg(graph: Any, timeout_seconds: float) -> None:
+    """Run a graph made with ffmpeg-python.
+
+    Raises
+    ------
+    AudioError
+        ffmpeg failed or took longer than `timeout_seconds`.
+    """
+    command = ffmpeg.compile(
+        graph.global_args("-hide_banner", "-loglevel", "error", "-nostdin"),
+        cmd=find_ffmpeg(),
+        overwrite_output=True,
+    )
+    try:
+        done = subprocess.run(
+            command, capture_output=True, timeout=timeout_seconds, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        raise AudioError(f"ffmpeg took longer than {timeout_seconds:g} s") from None
+    if done.returncode != 0:
+        words = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise AudioError(f"ffmpeg failed: {words[-1] if words else f'exit {done.returncode}'}")

@@ -1,0 +1,45 @@
+"""`apollo-data catalog`."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from apollo_data.cli.options import Quiet
+from apollo_data.console import Console
+from apollo_data.records import SPLITS
+from apollo_data.stages import make_catalog
+from apollo_data.workfolder import WorkFolder
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+
+    @app.command()
+    def catalog(
+        songs: Annotated[Path, typer.Option("--in", "-i", help="Folder of songs.")],
+        out: Annotated[
+            Path | None,
+            typer.Option("--out", "-o", help="Working folder or tracks.jsonl to write."),
+        ] = None,
+        quiet: Quiet = False,
+    ) -> None:
+        """Find the songs below a folder, in MUSDB18-HQ's or MoisesDB's layout.
+
+        Writes tracks.jsonl, and rejects.jsonl with what cannot be used and why.
+
+        Example: `apollo-data catalog --in musdb18hq --out data/mine`
+        """
+        console = Console(quiet)
+        work = WorkFolder.of(songs, out, "tracks")
+        tracks = make_catalog(songs, work, console)
+        counts = Counter((track.source, track.split) for track in tracks.rows)
+        console.table(
+            str(work.tracks),
+            ["source", *SPLITS],
+            [
+                [source, *(str(counts[source, split]) for split in SPLITS)]
+                for source in sorted({source for source, _ in counts})
+            ],
+        )

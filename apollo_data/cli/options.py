@@ -1,0 +1,24 @@
+"""Options that several commands share, so that they read the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from apollo_data.runner import default_workers
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Pipeline file; the documented defaults without one."),
+]
+Songs = Annotated[
+    Path,
+    typer.Option("--in", "-i", help="Folder of songs, a working folder, or a tracks.jsonl."),
+]
+Workers = Annotated[
+    int,
+    typer.Option("--workers", "-j", min=1, help="Processes.", show_default="all cores"),
+]
+ALL_CORES = default_workers()
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -1,0 +1,191 @@
+"""JSON Lines manifests: what one stage writes down and the next one reads.
+
+The first row tells what the file is: kind, schema version, the key of the settings and
+inputs it was made from, and the folder that its paths are relative to. Every further row
+is one record of `apollo_data.records`.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import types
+import typing
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from apollo_data.errors import DataError
+from apollo_data.storage import whole_file
+
+FORMAT = "apollo-manifest"
+FORMAT_VERSION = 1
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Header:
+    """First row of a manifest; `root` is relative to the folder that holds the manifest."""
+
+    kind: str
+    key: str
+    root: str = "."
+    format: str = FORMAT
+    format_version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True)
+class Manifest(Generic[Row]):
+    """A manifest in memory; `root` is the folder that the rows' paths are relative to."""
+
+    header: Header
+    rows: tuple[Row, ...]
+    root: Path
+
+
+def write_manifest(path: Path, kind: str, rows: Iterable[Any], key: str, root: Path) -> None:
+    """Write rows (records) as a manifest, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The manifest.
+    kind
+        What a row is: ``tracks``, ``activity``, ``mixes``, ``shards`` or ``rejects``.
+    rows
+        Records; any iterable, written one by one.
+    key
+        Hash of everything the rows follow from.
+    root
+        The folder that the rows' paths are relative to.
+    """
+    relative = os.path.relpath(root.resolve(), path.parent.resolve())
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as out:
+        out.write(_line(dataclasses.asdict(Header(kind=kind, key=key, root=relative))))
+        for row in rows:
+            out.write(_line(to_json(row)))
+
+
+def _line(values: dict[str, Any]) -> str:
+    # ASCII with escapes keeps even undecodable file names (lone surrogates) readable and exact.
+    return json.dumps(values, separators=(", ", ": ")) + "\n"
+
+
+def read_header(path: Path) -> Header:
+    """Read and check a manifest's first row."""
+    try:
+        with path.open(encoding="utf-8") as source:
+            values = json.loads(source.readline())
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such manifest; run the stage that writes it") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: is not a manifest ({error})") from None
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise DataError(f"{path}: is not a manifest (its first row names no {FORMAT})")
+    if values.get("format_version") != FORMAT_VERSION:
+        found = values.get("format_version")
+        raise DataError(f"{path}: manifest version {found}, this software reads {FORMAT_VERSION}")
+    return from_json(Header, values)
+
+
+def iterate_rows(path: Path, kind: str, row_type: type[Row]) -> Iterator[Row]:
+    """Yield a manifest's records one by one, for those too many to hold at once."""
+    header = read_header(path)
+    if header.kind != kind:
+        raise DataError(f"{path}: holds {header.kind}, expected {kind}")
+    with path.open(encoding="utf-8") as source:
+        source.readline()
+        for number, line in enumerate(source, start=2):
+            try:
+                yield from_json(row_type, json.loads(line))
+            except (ValueError, TypeError, KeyError) as error:
+                raise DataError(f"{path}: row {number} cannot be read ({error})") from None
+
+
+def read_manifest(path: Path, kind: str, row_type: type[Row]) -> Manifest[Row]:
+    """Read a whole manifest.
+
+    Raises
+    ------
+    DataError
+        The file is missing, not a manifest, of another kind or version, or has a bad row.
+    """
+    rows = tuple(iterate_rows(path, kind, row_type))
+    header = read_header(path)
+    return Manifest(header, rows, root_of(path, header))
+
+
+def root_of(path: Path, header: Header) -> Path:
+    """Return the folder that a manifest's paths are relative to."""
+    return Path(os.path.normpath(path.parent / header.root))
+
+
+def is_current(path: Path, key: str) -> bool:
+    """Tell whether `path` is a whole manifest that was made from `key`."""
+    try:
+        return read_header(path).key == key
+    except DataError:
+        return False
+
+
+def to_json(record: Any) -> dict[str, Any]:
+    """Return a record as plain JSON values; fields that are empty by default are left out."""
+    values: dict[str, Any] = {}
+    for name, default in _defaults(type(record)):  # type: ignore[arg-type]
+        value = getattr(record, name)
+        if value != default:
+            values[name] = _plain(value)
+    return values
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_json(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+_REQUIRED = object()
+
+
+@functools.cache
+def _defaults(record_type: Any) -> tuple[tuple[str, Any], ...]:
+    """Names of a record's fields with what may be left unsaid: None, () and {}, nothing else."""
+
+    def unsaid(field: dataclasses.Field[Any]) -> Any:
+        if field.default_factory is not dataclasses.MISSING:
+            return field.default_factory()
+        return field.default if field.default in (None, ()) else _REQUIRED
+
+    return tuple((field.name, unsaid(field)) for field in dataclasses.fields(record_type))
+
+
+def from_json(record_type: type[Row], values: dict[str, Any]) -> Row:
+    """Build a record from plain JSON values; unknown names are an error."""
+    types_by_name = _types_of(record_type)  # type: ignore[arg-type]
+    unknown = values.keys() - types_by_name.keys()
+    if unknown:
+        raise KeyError(f"unknown name {sorted(unknown)[0]}")
+    return record_type(
+        **{name: _typed(types_by_name[name], value) for name, value in values.items()}
+    )
+
+
+@functools.cache
+def _types_of(record_type: Any) -> dict[str, Any]:
+    return typing.get_type_hints(record_type)
+
+
+def _typed(kind: Any, value: Any) -> Any:
+    if isinstance(kind, types.UnionType):
+        kind = next(option for option in typing.get_args(kind) if option is not type(None))
+        return None if value is None else _typed(kind, value)
+    if typing.get_origin(kind) is tuple:
+        item = typing.get_args(kind)[0]
+        return tuple(_typed(item, part) for part in value)
+    if dataclasses.is_dataclass(kind):
+        return from_json(typing.cast(type, kind), value)
+    return float(value) if kind is float else value

@@ -1,0 +1,182 @@
+"""The rows that the stages hand to one another, and the names that the field gave to things.
+
+Every row is a frozen dataclass and stands as one JSON object in a manifest (see
+`apollo_data.manifest`). Units live in the names; paths are relative to the root that the
+manifest's first row names.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+STEM_CLASSES = (
+    "vocals",
+    "bass",
+    "drums",
+    "guitar",
+    "piano",
+    "percussion",
+    "bowed_strings",
+    "wind",
+    "other_keys",
+    "other_plucked",
+    "other",
+)
+"""The paper's 11 stem classes: MoisesDB's taxonomy, of which MUSDB18-HQ has four."""
+
+CATEGORIES = ("vocal", "single_stem", "multi_stems", "multi_stems_vocal")
+"""The four cases of the paper's Table II."""
+
+SPLITS = ("train", "valid", "test")
+
+
+def category_of(stem_classes: Iterable[str]) -> str:
+    """Return the paper's category of a mix of these stem classes.
+
+    Examples
+    --------
+    >>> category_of(["vocals"]), category_of(["bass"]), category_of(["bass", "vocals"])
+    ('vocal', 'single_stem', 'multi_stems_vocal')
+    """
+    classes = list(stem_classes)
+    if not classes:
+        raise ValueError("a mix has at least one stem")
+    if len(classes) == 1:
+        return "vocal" if classes[0] == "vocals" else "single_stem"
+    return "multi_stems_vocal" if "vocals" in classes else "multi_stems"
+
+
+@dataclass(frozen=True)
+class Stem:
+    """One stem of one song: a file, or a folder of which `sources` are summed.
+
+    `seconds` is the stem's usable length: that of its shortest source.
+    """
+
+    stem_class: str
+    path: str
+    seconds: float
+    sample_rate: int
+    channels: int
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A song's whole mixture: its file, or the song's folder of which `sources` are summed."""
+
+    path: str
+    seconds: float
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Track:
+    """One song of the catalog."""
+
+    song: str
+    source: str
+    split: str
+    title: str
+    artist: str
+    stems: tuple[Stem, ...]
+    mixture: Mixture | None = None
+
+
+@dataclass(frozen=True)
+class ActiveSpan:
+    """A stretch of time in which a stem sounds."""
+
+    start_seconds: float
+    end_seconds: float
+
+
+@dataclass(frozen=True)
+class StemActivity:
+    """When one stem sounds; `spans` are sorted and do not touch."""
+
+    song: str
+    split: str
+    stem_class: str
+    path: str
+    seconds: float
+    spans: tuple[ActiveSpan, ...]
+    detector: str
+
+    @property
+    def active_seconds(self) -> float:
+        """Total length of the active spans."""
+        return sum(span.end_seconds - span.start_seconds for span in self.spans)
+
+
+@dataclass(frozen=True)
+class StemClip:
+    """One stem of a mix: which stretch of which song, at which gain."""
+
+    song: str
+    stem_class: str
+    path: str
+    start_seconds: float
+    seconds: float
+    gain_db: float
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MixtureClip:
+    """A clip cut from a song's whole mixture, at its own level."""
+
+    song: str
+    path: str
+    start_seconds: float
+    seconds: float
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Coding:
+    """One way in which a target is to be coded."""
+
+    codec: str
+    requested_kbps: float
+
+
+@dataclass(frozen=True)
+class MixRecipe:
+    """Everything that chance decided about one target clip; rendering it needs no chance."""
+
+    seed: int
+    index: int
+    split: str
+    category: str
+    stems: tuple[StemClip, ...]
+    codings: tuple[Coding, ...]
+    mixture: MixtureClip | None = None
+
+    @property
+    def songs(self) -> tuple[str, ...]:
+        """Ids of all songs that the clip touches."""
+        mixture = (self.mixture.song,) if self.mixture else ()
+        return (*(clip.song for clip in self.stems), *mixture)
+
+
+@dataclass(frozen=True)
+class ShardInfo:
+    """One finished shard, as `shards.jsonl` lists it; `key` tells what it was built from."""
+
+    path: str
+    split: str
+    targets: int
+    pairs: int
+    bytes: int
+    sha256: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Something that was left out, where and why."""
+
+    path: str
+    stage: str
+    reason: str
+    detail: dict[str, str] = field(default_factory=dict)

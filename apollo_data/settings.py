@@ -1,0 +1,240 @@
+"""Pipeline files: TOML in, one frozen and validated object out.
+
+Defaults stand where they are declared. They are the paper's (arXiv 2409.08514) where it
+gives a number. A file in `pipelines/` states only how it differs from them. Unknown keys
+are refused with the nearest known one: a misspelt setting that is silently ignored costs
+days.
+"""
+
+import difflib
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import tomli_w
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from apollo_data.errors import SettingsError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+BitrateKbps = Literal[24, 32, 48, 64, 96, 128]
+ALL_BITRATES_KBPS: tuple[BitrateKbps, ...] = (24, 32, 48, 64, 96, 128)
+
+
+class _Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+
+class DemoSettings(_Section):
+    """The synthesised songs that stand in for a data set when there is none."""
+
+    songs: PositiveInt = 20
+    seconds: Annotated[float, Field(ge=6.0, le=600.0)] = 24.0
+    seed: int = 0
+
+
+class ActivitySettings(_Section):
+    """Source activity detection (SAD); levels are relative to the stem's own loud level."""
+
+    detector: Literal["energy"] = "energy"
+    frame_seconds: Annotated[float, Field(gt=0.0, le=0.1)] = 0.01
+    onset_db: float = -40.0
+    """A span begins where the level rises above this."""
+    release_db: float = -46.0
+    """It ends where the level falls below this: lower than the onset, against flutter."""
+    silence_dbfs: float = -70.0
+    """Nothing below this is ever active, however quiet the file is."""
+    min_active_seconds: PositiveFloat = 0.1
+    min_gap_seconds: PositiveFloat = 0.3
+    """Shorter rests between two spans are part of the music."""
+
+    @model_validator(mode="after")
+    def _hysteresis(self) -> "ActivitySettings":
+        if self.release_db > self.onset_db:
+            raise ValueError("release_db must not be above onset_db")
+        return self
+
+
+class MixingSettings(_Section):
+    """How target clips are drawn (paper, section III-A)."""
+
+    clip_seconds: Annotated[float, Field(ge=0.1, le=60.0)] = 3.0
+    min_stems: PositiveInt = 1
+    max_stems: Annotated[int, Field(ge=1, le=11)] = 8
+    gain_db: tuple[float, float] = (-10.0, 10.0)
+    """Lowest and highest gain; drawn uniformly on the decibel scale."""
+    distinct_songs: bool = True
+    """Each stem of a mix comes from another song; a split of few songs then gives smaller mixes."""
+    min_active_share: Share = 0.8
+    """How much of a stem's stretch must lie in active spans."""
+    whole_mixture_share: Share = 0.5
+    """Share of training clips cut from whole songs, as the public trainer does."""
+
+    @model_validator(mode="after")
+    def _ranges(self) -> "MixingSettings":
+        if self.min_stems > self.max_stems:
+            raise ValueError("min_stems must not be above max_stems")
+        if self.gain_db[0] > self.gain_db[1]:
+            raise ValueError("gain_db must be [lowest, highest]")
+        return self
+
+
+class CodecSettings(_Section):
+    """The coded side of a pair."""
+
+    bitrates_kbps: Annotated[tuple[BitrateKbps, ...], Field(min_length=1)] = ALL_BITRATES_KBPS
+    """Each training clip is coded at one of these, drawn uniformly."""
+    paper_clamp: bool = False
+    """Write 24 kbit/s as the paper's tools did: at 44.1 kHz, where the stream really holds 32."""
+    timeout_seconds: PositiveFloat = 120.0
+
+
+class ShardSettings(_Section):
+    """How many clips are built and how they are stored."""
+
+    train_clips: Annotated[int, Field(ge=0)] = 20_000
+    valid_clips: Annotated[int, Field(ge=0)] = 500
+    clips_per_shard: PositiveInt = 256
+    dtype: Literal["int16", "float32"] = "int16"
+    max_rejected_share: Share = 0.05
+    """If more is rejected than this, the build finishes and then ends with exit status 1."""
+
+
+class EvaluationSettings(_Section):
+    """The test split: equally many targets per category, each at every bitrate."""
+
+    per_category: Annotated[int, Field(ge=0)] = 5000
+    bitrates_kbps: Annotated[tuple[BitrateKbps, ...], Field(min_length=1)] = ALL_BITRATES_KBPS
+    whole_mixture_share: Share = 0.0
+
+
+class NetworkSettings(_Section):
+    """Apollo's size; the defaults are the published network."""
+
+    window_ms: PositiveInt = 20
+    feature_dim: Annotated[int, Field(ge=16, multiple_of=16)] = 256
+    layers: PositiveInt = 6
+    residual: bool = False
+    """Predict a correction to the input spectrum, zero at first, instead of the whole spectrum."""
+
+
+class LossSettings(_Section):
+    """Weights of the generator's losses; a weight of 0 leaves the term out."""
+
+    adversarial: Annotated[float, Field(ge=0.0)] = 1.0
+    feature_matching: Annotated[float, Field(ge=0.0)] = 1.0
+    reconstruction: Annotated[float, Field(ge=0.0)] = 1.0
+    waveform: Annotated[float, Field(ge=0.0)] = 0.0
+    """Negative SI-SNR in dB; not in the paper."""
+
+
+class TrainingSettings(_Section):
+    """The paper's training (section III-C); one process."""
+
+    seed: int = 0
+    batch_size: PositiveInt = 1
+    crop_seconds: PositiveFloat | None = None
+    """Length of a random crop from each clip; the whole clip when not set."""
+    max_epochs: PositiveInt = 500
+    max_minutes: PositiveFloat | None = None
+    """Ends training after the validation that follows this time, for machines of unknown speed."""
+    batches_per_epoch: PositiveInt | None = None
+    """The whole training split when not set."""
+    generator_learning_rate: PositiveFloat = 1e-3
+    discriminator_learning_rate: PositiveFloat = 1e-4
+    betas: tuple[float, float] = (0.5, 0.99)
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    decay: PositiveFloat = 0.98
+    """The learning rates are multiplied by this every `decay_epochs` epochs."""
+    decay_epochs: PositiveInt = 2
+    gradient_norm: PositiveFloat = 5.0
+    patience_epochs: PositiveInt = 20
+    """Training stops after this many epochs without a better validation loss."""
+    loss: LossSettings = LossSettings()
+
+
+class Settings(_Section):
+    """A whole pipeline file."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "default"
+    seed: int = 0
+    sample_rate: Literal[44100] = 44100
+    source: Literal["folder", "demo"] = "folder"
+    """Where raw audio comes from: a folder in a known layout, or the synthesised demo songs."""
+    demo: DemoSettings = DemoSettings()
+    activity: ActivitySettings = ActivitySettings()
+    mixing: MixingSettings = MixingSettings()
+    codec: CodecSettings = CodecSettings()
+    shards: ShardSettings = ShardSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    network: NetworkSettings = NetworkSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    @property
+    def clip_samples(self) -> int:
+        """Samples per channel of one clip."""
+        return round(self.mixing.clip_seconds * self.sample_rate)
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read a pipeline file; without one, the documented defaults.
+
+    Raises
+    ------
+    SettingsError
+        The file is missing or not TOML, a key is unknown or a value cannot be meant.
+    """
+    if path is None:
+        return Settings()
+    try:
+        with Path(path).open("rb") as source:
+            values = tomllib.load(source)
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: cannot be read ({error.strerror}); name a TOML file"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: is not TOML ({error})") from None
+    values.setdefault("name", Path(path).stem)
+    return parse_settings(values, str(path))
+
+
+def parse_settings(values: dict[str, Any], origin: str) -> Settings:
+    """Validate settings that `origin` (a file's name) holds."""
+    try:
+        return Settings.model_validate(values)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise SettingsError(f"{origin}: {_explain(first)}") from None
+
+
+def _explain(problem: Any) -> str:
+    place = [str(part) for part in problem["loc"]]
+    name = ".".join(place)
+    if problem["type"] == "extra_forbidden":
+        known = sorted(_section_at(place[:-1]).model_fields)
+        near = difflib.get_close_matches(place[-1], known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        return f"unknown setting {name!r}; {hint}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"setting {name!r}: {message}, found {problem['input']!r}"
+
+
+def _section_at(place: list[str]) -> type[pydantic.BaseModel]:
+    section: type[pydantic.BaseModel] = Settings
+    for part in place:
+        annotation = section.model_fields[part].annotation
+        if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+            section = annotation
+    return section
+
+
+def settings_toml(settings: Settings, include: Any = None) -> str:
+    """Return settings as TOML text, all or those that `include` names (as pydantic takes it)."""
+    return tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True, include=include))

@@ -1,0 +1,62 @@
+"""Find the songs below a folder by what is in their folders, whatever the folders' names."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from apollo_data.records import Rejection, Track
+from apollo_data.sources import moisesdb, musdb18hq
+
+SOURCES: tuple[ModuleType, ...] = (musdb18hq, moisesdb)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The songs below one root, sorted by id, and what was left out."""
+
+    tracks: tuple[Track, ...]
+    rejections: tuple[Rejection, ...]
+
+
+def find_songs(root: Path) -> Iterator[tuple[ModuleType, Path]]:
+    """Yield (source, folder) of each song, in the order of their paths; links are followed once."""
+    seen: set[str] = set()
+    for name, folders, _files in os.walk(root, followlinks=True):
+        folder = Path(name)
+        real = os.path.realpath(name)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        source = next((source for source in SOURCES if source.is_song(folder)), None)
+        if source is not None:
+            folders.clear()
+            yield source, folder
+        else:
+            folders[:] = sorted(item for item in folders if not item.startswith("."))
+
+
+def read_catalog(root: Path) -> Catalog:
+    """Read every song below `root`; a song id found twice is kept once and rejected after."""
+    tracks: dict[str, Track] = {}
+    rejections: list[Rejection] = []
+    for source, folder in find_songs(root):
+        track, refused = source.read_song(folder, root)
+        rejections += refused
+        if track is None:
+            continue
+        if track.song in tracks:
+            path = folder.relative_to(root).as_posix()
+            rejections.append(Rejection(path, "catalog", f"song {track.song!r} is there twice"))
+            continue
+        tracks[track.song] = track
+    kept = [
+        track
+        for source in SOURCES
+        for track in source.assign_splits(
+            [track for track in tracks.values() if track.source == source.NAME]
+        )
+    ]
+    return Catalog(tuple(sorted(kept, key=lambda track: track.song)), tuple(rejections))

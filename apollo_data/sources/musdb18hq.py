@@ -1,0 +1,89 @@
+"""MUSDB18-HQ: `{train,test}/{Artist - Title}/{mixture,drums,bass,other,vocals}.wav`."""
+
+import dataclasses
+from pathlib import Path
+
+from apollo_data.errors import AudioError
+from apollo_data.randomness import stable_fraction
+from apollo_data.records import Rejection, Stem, Track
+from apollo_data.sources import reference
+from apollo_data.sources.song import (
+    describe_stem,
+    find_audio,
+    mixture_of,
+    reject,
+    relative_to,
+    split_by_hash,
+)
+
+NAME = "musdb18hq"
+_VALID_SHARE = 0.1
+
+
+def is_song(folder: Path) -> bool:
+    """Tell whether a folder holds a song in this layout: a mixture and at least one stem."""
+    if find_audio(folder, "mixture") is None:
+        return False
+    return any(find_audio(folder, name) for name in reference.stem_map(NAME))
+
+
+def read_song(folder: Path, root: Path) -> tuple[Track | None, list[Rejection]]:
+    """Read one song; what is missing or unreadable is rejected, the rest is kept."""
+    stems: list[Stem] = []
+    rejections: list[Rejection] = []
+    for name, stem_class in reference.stem_map(NAME).items():
+        file = find_audio(folder, name)
+        if file is None:
+            rejections.append(reject(folder / f"{name}.wav", root, "no such file"))
+            continue
+        try:
+            stems.append(describe_stem(stem_class, [file], root))
+        except AudioError as error:
+            rejections.append(reject(file, root, str(error)))
+    mixture_file = find_audio(folder, "mixture")
+    mixture = None
+    if mixture_file is not None:
+        try:
+            mixture = mixture_of([mixture_file], root)
+        except AudioError as error:
+            rejections.append(reject(mixture_file, root, str(error)))
+    if not stems:
+        return None, rejections
+    artist, _, title = folder.name.partition(" - ")
+    track = Track(
+        song=f"{NAME}/{folder.name}",
+        source=NAME,
+        split=_folder_split(folder, root),
+        title=title or folder.name,
+        artist=artist if title else "",
+        stems=tuple(stems),
+        mixture=mixture,
+    )
+    return track, rejections
+
+
+def _folder_split(folder: Path, root: Path) -> str:
+    """Return the split that the nearest `train` or `test` folder names; by hash without one."""
+    for part in reversed((root.name, *Path(relative_to(folder, root)).parts[:-1])):
+        if part in ("train", "test"):
+            return part
+    return split_by_hash(f"{NAME}/{folder.name}")
+
+
+def assign_splits(tracks: list[Track]) -> list[Track]:
+    """Move the validation songs out of the training split.
+
+    They are MUSDB18-HQ's own 14 or, in a tree that has none of them, the tenth of the
+    training songs with the smallest hashes by threshold, at least one where there are two.
+    """
+    training = [track.song for track in tracks if track.split == "train"]
+    titles = reference.validation_songs(NAME)
+    valid = {song for song in training if song.removeprefix(f"{NAME}/") in titles}
+    if not valid and not any(track.split == "valid" for track in tracks):
+        valid = {song for song in training if stable_fraction(song) < _VALID_SHARE}
+        if not valid and len(training) >= 2:
+            valid = {min(training, key=stable_fraction)}
+    return [
+        dataclasses.replace(track, split="valid") if track.song in valid else track
+        for track in tracks
+    ]

@@ -1,0 +1,82 @@
+"""The committed facts in `manifests/`: stem maps, official splits, where the data sets are."""
+
+import functools
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from apollo_data.errors import DataError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """Where a data set can be had, how it is recognised and under which licence it stands.
+
+    Attributes
+    ----------
+    name
+        What commands call it; also its folder's name.
+    title, homepage
+        What people call it, and where it is described.
+    address
+        URL of the archive.
+    archive
+        File name of the archive.
+    sha256
+        The archive's SHA-256 in hexadecimal.
+    approximate_bytes, approximate_unpacked_bytes
+        Sizes of the archive and of what is in it, good enough to plan with.
+    licence, licence_address, terms
+        Its name, its text's URL, and what it means for the user in a sentence.
+    """
+
+    name: str
+    title: str
+    homepage: str
+    address: str
+    archive: str
+    sha256: str
+    approximate_bytes: int
+    approximate_unpacked_bytes: int
+    licence: str
+    licence_address: str
+    terms: str
+
+
+@functools.cache
+def _facts(name: str) -> dict[str, Any]:
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "manifests", package.parent / "manifests"):
+        if (path := folder / name).is_file():
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+    raise DataError(f"manifests/{name}: is not part of this installation; install it again")
+
+
+def stem_map(source: str) -> dict[str, str]:
+    """Return the stem class of each stem name of a source."""
+    return dict(_facts("stem_maps.toml")[source])
+
+
+def validation_songs(source: str) -> frozenset[str]:
+    """Return the names of a source's official validation songs."""
+    return frozenset(_facts("splits.toml")[source]["valid"])
+
+
+def source_facts(source: str) -> SourceFacts:
+    """Return what `manifests/sources.toml` says about a data set that can be downloaded.
+
+    Raises
+    ------
+    DataError
+        There is no such source.
+    """
+    known = _facts("sources.toml")
+    if source not in known:
+        raise DataError(f"source {source!r}: is not known; name one of {', '.join(known)}")
+    return SourceFacts(name=source, **known[source])

@@ -1,0 +1,214 @@
+"""The stages up to the plan: catalog, activity, mixes. Each turns manifests into the next one.
+
+A stage is known by the key of its settings and inputs, which its manifest's first row
+holds; run again with the same key, it does nothing. What it leaves out becomes rows of
+rejects.jsonl. `apollo_data.building` goes on from the plan to the shards.
+"""
+
+import contextlib
+import dataclasses
+import functools
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from apollo_data import activity, mixing
+from apollo_data.audio import files_of
+from apollo_data.console import Console
+from apollo_data.errors import AudioError, DataError
+from apollo_data.manifest import (
+    Manifest,
+    is_current,
+    read_manifest,
+    to_json,
+    write_manifest,
+)
+from apollo_data.mixing import MixPool
+from apollo_data.records import SPLITS, MixRecipe, Mixture, Rejection, Stem, StemActivity, Track
+from apollo_data.runner import run
+from apollo_data.settings import ActivitySettings, Settings
+from apollo_data.sources.catalog import read_catalog
+from apollo_data.storage import key_of
+from apollo_data.workfolder import WorkFolder
+
+
+def make_catalog(root: Path, work: WorkFolder, console: Console) -> Manifest[Track]:
+    """Find all songs below `root` and write tracks.jsonl.
+
+    Raises
+    ------
+    DataError
+        There is no such folder, or no song in it.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; name one that holds songs")
+    catalog = read_catalog(root)
+    if not catalog.tracks:
+        raise DataError(
+            f"{root}: no song found, {len(catalog.rejections)} rejected; expected MUSDB18-HQ's "
+            "layout (a folder a song with mixture.wav and stems) or MoisesDB's (data.json)"
+        )
+    key = key_of([to_json(track) for track in catalog.tracks], _file_states(root, catalog.tracks))
+    work.record_rejects(["catalog"], catalog.rejections)
+    if not is_current(work.tracks, key):
+        write_manifest(work.tracks, "tracks", catalog.tracks, key, root)
+    songs = Counter(track.split for track in catalog.tracks)
+    shares = ", ".join(f"{songs[split]} {split}" for split in SPLITS)
+    left_out = f"; {len(catalog.rejections)} rejected" if catalog.rejections else ""
+    console.note(f"catalog: {len(catalog.tracks)} songs ({shares}){left_out}")
+    return read_manifest(work.tracks, "tracks", Track)
+
+
+def _file_states(root: Path, tracks: Sequence[Track]) -> list[tuple[str, int, int]]:
+    """Return (path, size, modification time) of every file: a changed file changes the key."""
+    sounds: list[Stem | Mixture] = [stem for track in tracks for stem in track.stems]
+    sounds += [track.mixture for track in tracks if track.mixture]
+    files = {file for sound in sounds for file in files_of(root, sound.path, sound.sources)}
+    states = ((file, file.stat()) for file in sorted(files))
+    return [(str(file.relative_to(root)), stat.st_size, stat.st_mtime_ns) for file, stat in states]
+
+
+@dataclass(frozen=True)
+class _StemTask:
+    song: str
+    split: str
+    stem_class: str
+    path: str
+    seconds: float
+    files: tuple[Path, ...]
+
+
+def detect_activity(
+    tracks: Manifest[Track], work: WorkFolder, settings: Settings, workers: int, console: Console
+) -> Manifest[StemActivity]:
+    """Find the active spans of every stem of the catalog and write activity.jsonl."""
+    key = key_of(tracks.header.key, settings.activity.model_dump(mode="json"))
+    if is_current(work.activity, key):
+        console.note("activity: nothing to do")
+        return read_manifest(work.activity, "activity", StemActivity)
+    tasks = [
+        _StemTask(
+            track.song,
+            track.split,
+            stem.stem_class,
+            stem.path,
+            stem.seconds,
+            tuple(files_of(tracks.root, stem.path, stem.sources)),
+        )
+        for track in tracks.rows
+        for stem in track.stems
+    ]
+    rows: list[StemActivity] = []
+    rejections: list[Rejection] = []
+    detect = functools.partial(_detect_stem, settings=settings.activity)
+    with (
+        console.progress("activity", len(tasks), "stems") as advance,
+        contextlib.closing(run(detect, tasks, workers)) as outcomes,
+    ):
+        for outcome in outcomes:
+            advance(1)
+            if isinstance(outcome, Rejection):
+                rejections.append(outcome)
+            else:
+                rows.append(outcome)
+    work.record_rejects(["sad"], rejections)
+    write_manifest(work.activity, "activity", rows, key, tracks.root)
+    return read_manifest(work.activity, "activity", StemActivity)
+
+
+def _detect_stem(task: _StemTask, settings: ActivitySettings) -> StemActivity | Rejection:
+    try:
+        spans = activity.detect(task.files, settings)
+    except AudioError as error:
+        return Rejection(task.path, "sad", str(error))
+    return StemActivity(
+        task.song,
+        task.split,
+        task.stem_class,
+        task.path,
+        task.seconds,
+        spans,
+        settings.detector,
+    )
+
+
+def plan_mixes(
+    tracks: Manifest[Track],
+    activities: Manifest[StemActivity],
+    work: WorkFolder,
+    settings: Settings,
+    console: Console,
+) -> dict[str, int]:
+    """Draw all recipes, write mixes.jsonl and return how many there are of each split."""
+    pools = {split: MixPool(tracks.rows, activities.rows, split, settings) for split in SPLITS}
+    sizes = mixing.split_sizes(pools, settings)
+    if not any(sizes.values()):
+        raise DataError(
+            f"{work.activity}: no stem has {settings.mixing.clip_seconds:g} s of enough activity, "
+            "or the settings ask for no clips"
+        )
+    for split, pool in pools.items():
+        _tell_limits(split, sizes[split], pool, settings, console)
+    key = key_of(
+        activities.header.key,
+        settings.seed,
+        *(
+            section.model_dump(mode="json")
+            for section in (settings.mixing, settings.codec, settings.evaluation)
+        ),
+        sizes,
+    )
+    if is_current(work.mixes, key):
+        console.note("mixes: nothing to do")
+        return sizes
+    with console.progress("mixes", sum(sizes.values()), "recipes") as advance:
+
+        def counted() -> Iterable[MixRecipe]:
+            for recipe in mixing.draw_recipes(pools, settings):
+                advance(1)
+                yield recipe
+
+        write_manifest(work.mixes, "mixes", counted(), key, tracks.root)
+    return sizes
+
+
+def _tell_limits(
+    split: str, size: int, pool: MixPool, settings: Settings, console: Console
+) -> None:
+    """Say where a split cannot give what the settings ask for."""
+    if not size:
+        console.warn(f"split {split} gets no clips: no song of it, or none asked for")
+    elif pool.max_stems < settings.mixing.max_stems:
+        console.warn(
+            f"split {split} has {len(pool.songs)} songs and {len(pool.classes)} stem classes: "
+            f"its mixes have at most {pool.max_stems} stems"
+        )
+
+
+@dataclass(frozen=True)
+class ActivitySummary:
+    """One row of the activity table."""
+
+    stem_class: str
+    files: int
+    hours: float
+    active_share: float
+
+
+def summarise_activity(rows: Sequence[StemActivity]) -> list[ActivitySummary]:
+    """Return files, hours and active share per stem class, and of all together."""
+    summaries = []
+    classes = dict.fromkeys(row.stem_class for row in sorted(rows, key=lambda row: row.stem_class))
+    for name in (*classes, "all"):
+        own = [row for row in rows if name in (row.stem_class, "all")]
+        seconds = sum(row.seconds for row in own)
+        active = sum(row.active_seconds for row in own)
+        share = active / seconds if seconds else 0.0
+        summaries.append(ActivitySummary(name, len(own), seconds / 3600.0, share))
+    return summaries
+
+
+def summary_json(summaries: Sequence[ActivitySummary]) -> list[dict[str, object]]:
+    """Return the activity table as plain JSON values."""
+    return [dataclasses.asdict(row) for row in summaries]

@@ -1,0 +1,118 @@
+"""Files that are either whole or not there: write-then-rename, digests and folder locks."""
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from apollo_data.errors import BusyError, DataError
+
+_CHUNK_BYTES = 1 << 20
+PARTIAL_SUFFIX = ".partial"
+
+
+@contextlib.contextmanager
+def whole_file(final: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `final` that takes its name once the block has succeeded.
+
+    The content is flushed to disk before the rename, so that a crash leaves either the
+    old file, the new one or none, and never half of one. If the block raises, the
+    temporary file is removed and `final` stays as it was.
+    """
+    final = Path(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(
+        prefix=f".{final.name[:200]}.", suffix=PARTIAL_SUFFIX, dir=final.parent
+    )
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _give_default_mode(temporary)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, final)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _give_default_mode(path: Path) -> None:
+    """Undo mkstemp's owner-only mode: the files are results, not secrets."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
+
+
+def write_text(final: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with whole_file(final) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def remove_partials(folder: Path) -> int:
+    """Delete what killed writers left in `folder`; call it only while holding its lock."""
+    left = list(folder.rglob(f".*{PARTIAL_SUFFIX}")) if folder.is_dir() else []
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
+
+
+def sha256_file(path: Path) -> str:
+    """Return a file's SHA-256 as hexadecimal text, reading it in blocks."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as source:
+        while block := source.read(_CHUNK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def key_of(*parts: Any) -> str:
+    """Hash plain data (settings, rows, other keys) into the key by which finished work is known.
+
+    Examples
+    --------
+    >>> key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process; a second holder gets a `BusyError` that names the first.
+
+    The lock belongs to the operating system and ends with its holder, so a killed
+    process never leaves a stale one behind; the empty file `.lock` stays.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock_file = folder / ".lock"
+    lock = filelock.FileLock(lock_file, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise BusyError(f"{folder}: {_owner(lock_file)}; wait for it or stop it") from None
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be locked ({error.strerror})") from None
+    try:
+        since = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        lock_file.write_text(f"process {os.getpid()} on {socket.gethostname()} since {since}")
+        yield
+    finally:
+        lock_file.write_text("")
+        lock.release()
+
+
+def _owner(lock_file: Path) -> str:
+    with contextlib.suppress(OSError):
+        if owner := lock_file.read_text():
+            return f"in use by {owner}"
+    return "in use by another process"

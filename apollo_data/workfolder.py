@@ -1,0 +1,96 @@
+"""The working folder of a pipeline: where each manifest and the shards are."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from apollo_data.manifest import iterate_rows, read_manifest, write_manifest
+from apollo_data.records import Rejection
+
+
+@dataclass(frozen=True)
+class WorkFolder:
+    """Paths of a pipeline's files; `at` gives them their usual names.
+
+    Attributes
+    ----------
+    path
+        The folder itself.
+    raw
+        Songs that the pipeline fetched or made itself.
+    tracks, activity, mixes
+        The manifests of the stages up to the plan of all clips.
+    rejects
+        What was left out, where and why.
+    shards
+        The folder with one folder a split.
+    shard_list
+        The manifest of finished shards.
+    """
+
+    path: Path
+    raw: Path
+    tracks: Path
+    activity: Path
+    mixes: Path
+    rejects: Path
+    shards: Path
+    shard_list: Path
+
+    @classmethod
+    def at(cls, path: Path) -> "WorkFolder":
+        """Return the working folder `path` with the usual names in it."""
+        return cls(
+            path=path,
+            raw=path / "raw",
+            tracks=path / "tracks.jsonl",
+            activity=path / "activity.jsonl",
+            mixes=path / "mixes.jsonl",
+            rejects=path / "rejects.jsonl",
+            shards=path / "shards",
+            shard_list=path / "shards.jsonl",
+        )
+
+    @classmethod
+    def of(cls, source: Path, out: Path | None, manifest: str) -> "WorkFolder":
+        """Return the folder that a command on `source` works in.
+
+        Parameters
+        ----------
+        source
+            Songs, a working folder, or a manifest in one.
+        out
+            Where to write instead: another working folder or, with the suffix .jsonl, the
+            file that takes the place of `manifest`.
+        manifest
+            Name of the attribute that `out` may replace.
+        """
+        if out is not None and out.suffix != ".jsonl":
+            return cls.at(out)
+        if source.is_file():
+            work = cls.at(source.parent)
+        elif (source / "tracks.jsonl").is_file():
+            work = cls.at(source)
+        else:
+            work = cls.at(Path("data") / source.resolve().name)
+        if out is None:
+            return work
+        folder = work if (source.is_file() or work.path == source) else cls.at(out.parent)
+        return dataclasses.replace(
+            folder, **{manifest: out, "rejects": out.parent / "rejects.jsonl"}
+        )
+
+    def record_rejects(self, stages: Sequence[str], rejections: Iterable[Rejection]) -> None:
+        """Replace these stages' rows in rejects.jsonl; the rows of other stages stay."""
+        earlier: list[Rejection] = []
+        if self.rejects.exists():
+            rows = iterate_rows(self.rejects, "rejects", Rejection)
+            earlier = [row for row in rows if row.stage not in stages]
+        write_manifest(self.rejects, "rejects", [*earlier, *rejections], "", self.path)
+
+    def read_rejects(self) -> tuple[Rejection, ...]:
+        """Return all rows of rejects.jsonl; none if there is no such file."""
+        if not self.rejects.exists():
+            return ()
+        return read_manifest(self.rejects, "rejects", Rejection).rows

@@ -1,0 +1,21 @@
+"""The command line `apollo-model`: each command parses, calls one function and prints."""
+
+import typer
+
+from apollo_data.console import run_app
+from apollo_model.cli import evaluate, train
+
+app = typer.Typer(
+    help="Train and score Apollo, the music restoration network.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+for module in (train, evaluate):
+    module.register(app)
+
+
+def main() -> None:
+    """Run the command line; the console script's entry."""
+    run_app(app)
