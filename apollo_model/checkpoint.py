@@ -32,14 +32,14 @@ _SHOWN_NAMES = 3
 
 
 class _NetworkMetadata(pydantic.BaseModel):
-    """What `save_network` writes; it bounds what a strange file can make us allocate."""
+    """What `save_network` writes; the limits keep a strange file from asking for all memory."""
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
     sample_rate: int = pydantic.Field(gt=0, le=768_000)
-    window_ms: int = pydantic.Field(gt=0, le=1000)
-    feature_dim: int = pydantic.Field(gt=0, le=4096)
-    layers: int = pydantic.Field(gt=0, le=256)
+    window_ms: int = pydantic.Field(gt=0, le=100)
+    feature_dim: int
+    layers: int
     residual: bool
     causal: bool
 
@@ -60,9 +60,9 @@ def load_network(path: Path | str, device: torch.device | str = "cpu") -> Apollo
     path = Path(path)
     weights, metadata = _read(path)
     state = _network_part(path, weights)
-    network = _empty_network(path, state, metadata)
+    network = _new_network(path, state, metadata)
     _check_names(path, network.state_dict(), state)
-    network.load_state_dict(state, assign=True)
+    network.load_state_dict(state)
     return network.to(device).eval()
 
 
@@ -188,8 +188,10 @@ def _network_part(path: Path, content: dict[Any, Any]) -> dict[str, Tensor]:
     return state
 
 
-def _empty_network(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> Apollo:
-    """Return the network whose weights these are, without memory for any."""
+def _new_network(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> Apollo:
+    """Return a network of the size that the weights have, as the metadata describes it."""
+    size = _size_of(path, state)
+    settings: dict[str, Any] = dict(size)
     if NETWORK_KEY in metadata:
         try:
             settings = _NetworkMetadata.model_validate_json(metadata[NETWORK_KEY]).model_dump()
@@ -197,32 +199,29 @@ def _empty_network(path: Path, state: dict[str, Tensor], metadata: dict[str, str
             reason = error.errors()[0]
             place = ".".join(map(str, reason["loc"])) or NETWORK_KEY
             raise DataError(f"{path}: metadata {place}: {reason['msg']}") from None
-    else:
-        settings = _settings_of(path, state)
+        for name in ("feature_dim", "layers"):
+            if settings[name] != size[name]:
+                raise DataError(
+                    f"{path}: metadata {name} is {settings[name]}, its weights have {size[name]}"
+                )
     try:
-        # On the meta device nothing is initialised, and no random number is drawn.
-        with torch.device("meta"):
+        # Loading must not disturb the random numbers of whoever loads.
+        with torch.random.fork_rng(devices=[]):
             return Apollo(**settings)
     except ValueError as error:
         raise DataError(f"{path}: {error}") from None
 
 
-def _settings_of(path: Path, state: dict[str, Tensor]) -> dict[str, Any]:
-    """Read the size off the weights: N, the depth, and the window from the bands' bins."""
+def _size_of(path: Path, state: dict[str, Tensor]) -> dict[str, int]:
+    """Read N, the depth, and from the bands' bins the window, off the weights."""
     inputs = [state.get(f"BN.{band}.1.weight", torch.empty(0)).shape for band in range(BANDS)]
     if any(len(shape) != 3 for shape in inputs):
         raise DataError(f"{path}: BN.*.1.weight are not the 1x1 convolutions of {BANDS} bands")
-    window_samples = 2 * (sum((shape[1] - 1) // 2 for shape in inputs) - 1)
-    window_ms, rest = divmod(1000 * window_samples, _SAMPLE_RATE)
-    if rest:
-        raise DataError(
-            f"{path}: its bands make a window of {window_samples} samples, which is no whole"
-            f" number of milliseconds at {_SAMPLE_RATE} Hz"
-        )
+    bins = sum((shape[1] - 1) // 2 for shape in inputs)
     layers = {int(found[1]) for name in state if (found := re.match(r"net\.(\d{1,3})\.", name))}
     return {
         "sample_rate": _SAMPLE_RATE,
-        "window_ms": window_ms,
+        "window_ms": round(2 * (bins - 1) * 1000 / _SAMPLE_RATE),
         "feature_dim": inputs[0][0],
         "layers": max(layers, default=0) + 1,
     }

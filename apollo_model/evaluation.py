@@ -20,6 +20,7 @@ from apollo_data.records import CATEGORIES
 from apollo_data.shards import find_shards
 from apollo_data.storage import whole_file
 from apollo_model.dataset import PairInfo, ShardDataset
+from apollo_model.memory import keep_freed_memory
 from apollo_model.metrics import is_silent, sdr, si_snr
 from apollo_model.network import Apollo
 
@@ -71,6 +72,7 @@ def evaluate(
     """
     if CODEC in networks:
         raise DataError(f"a checkpoint cannot be called {CODEC!r}: that is the unrestored codec")
+    keep_freed_memory()
     dataset = ShardDataset(find_shards(shards, "test"))
     if not len(dataset):
         raise DataError(f"{shards}: the test shards hold no pairs")

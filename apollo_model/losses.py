@@ -22,23 +22,23 @@ _SILENCE_POWER = 1e-12
 
 def generator_adversarial_loss(estimate_scores: Sequence[Tensor]) -> Tensor:
     """Return the generator's LSGAN loss: mean (D(estimate) - 1)^2, 0 if all critics are fooled."""
-    return _mean([(score - 1).square().mean() for score in estimate_scores])
+    return _mean([(score.float() - 1).square().mean() for score in estimate_scores])
 
 
 def discriminator_loss(
-    target_scores: Sequence[Tensor], estimate_scores: Sequence[Tensor]
+    estimate_scores: Sequence[Tensor], target_scores: Sequence[Tensor]
 ) -> Tensor:
     """Return the critics' LSGAN loss: mean (D(target) - 1)^2 + mean D(estimate)^2.
 
     The estimate's scores must come from a detached estimate. 0.5 is what critics reach
     that cannot tell the two apart.
     """
-    right = _mean([(score - 1).square().mean() for score in target_scores])
-    return right + _mean([score.square().mean() for score in estimate_scores])
+    right = _mean([(score.float() - 1).square().mean() for score in target_scores])
+    return right + _mean([score.float().square().mean() for score in estimate_scores])
 
 
 def feature_matching_loss(
-    target_features: Sequence[Sequence[Tensor]], estimate_features: Sequence[Sequence[Tensor]]
+    estimate_features: Sequence[Sequence[Tensor]], target_features: Sequence[Sequence[Tensor]]
 ) -> Tensor:
     """Return the mean over critics and layers of mean|H_est - H_target| / mean|H_target|.
 
@@ -47,20 +47,20 @@ def feature_matching_loss(
     ratios = []
     for targets, estimates in zip(target_features, estimate_features, strict=True):
         for target, estimate in zip(targets, estimates, strict=True):
-            fixed = target.detach()
+            fixed = target.detach().float()
             size = fixed.abs().mean().clamp(min=_FEATURE_FLOOR)
-            ratios.append((estimate - fixed).abs().mean() / size)
+            ratios.append((estimate.float() - fixed).abs().mean() / size)
     return _mean(ratios)
 
 
-def spectral_loss(target: Tensor, estimate: Tensor, windows: Sequence[int] = WINDOWS) -> Tensor:
+def spectral_loss(estimate: Tensor, target: Tensor, windows: Sequence[int] = WINDOWS) -> Tensor:
     """Return the reconstruction loss: the error of the STFT magnitudes at several resolutions.
 
     It is the mean over the windows of mean||S_est| - |S_target|| / mean|S_target|.
 
     Parameters
     ----------
-    target, estimate : Tensor
+    estimate, target : Tensor
         Audio of one shape, (..., samples), of more than half the longest window.
     windows : sequence of int
         STFT windows in samples.
@@ -71,7 +71,7 @@ def spectral_loss(target: Tensor, estimate: Tensor, windows: Sequence[int] = WIN
         A scalar, 0 for equal magnitudes. Below about -90 dBFS the target's mean magnitude
         counts as 0.001.
     """
-    _check_shapes(target, estimate)
+    _check_shapes(estimate, target)
     if target.shape[-1] <= max(windows) // 2:
         raise ValueError(
             f"a window of {max(windows)} needs more than {max(windows) // 2} samples,"
@@ -86,16 +86,16 @@ def spectral_loss(target: Tensor, estimate: Tensor, windows: Sequence[int] = WIN
     return _mean(ratios)
 
 
-def waveform_loss(target: Tensor, estimate: Tensor) -> Tensor:
+def waveform_loss(estimate: Tensor, target: Tensor) -> Tensor:
     """Return the negative SI-SNR in dB, mean over channels; at best -80.
 
     Parameters
     ----------
-    target, estimate : Tensor
+    estimate, target : Tensor
         Audio of one shape, (..., samples). The SI-SNR of a silent target is not defined:
         its channel is left out of the mean, and if all are silent the loss is 0.
     """
-    _check_shapes(target, estimate)
+    _check_shapes(estimate, target)
     target = target.float() - target.float().mean(-1, keepdim=True)
     estimate = estimate.float() - estimate.float().mean(-1, keepdim=True)
     power = target.square().sum(-1, keepdim=True)
@@ -111,7 +111,7 @@ def waveform_loss(target: Tensor, estimate: Tensor) -> Tensor:
     return torch.where(sounding, losses, 0.0).sum() / sounding.sum().clamp(min=1)
 
 
-def _check_shapes(target: Tensor, estimate: Tensor) -> None:
+def _check_shapes(estimate: Tensor, target: Tensor) -> None:
     if target.shape != estimate.shape:
         raise ValueError(
             f"target and estimate differ in shape: {tuple(target.shape)}, {tuple(estimate.shape)}"

@@ -77,11 +77,18 @@ def sdr(estimate: Audio, target: Audio) -> Tensor:
     (Vincent et al. 2006). Parameters, result and errors are those of `si_snr`.
     """
     estimate, target, sounding = _prepare(estimate, target)
-    ratios = signal_distortion_ratio(
-        estimate, target, filter_length=SDR_TAPS, zero_mean=True, load_diag=_SDR_DIAGONAL
-    )
+    # One channel at a time: torch's batched solver fails in several threads
+    # (github.com/pytorch/pytorch/issues/142815).
+    pairs = zip(estimate.flatten(0, -2), target.flatten(0, -2), strict=True)
+    ratios = torch.stack([_channel_sdr(*pair) for pair in pairs]).view(target.shape[:-1])
     # Rounding can make the explained share of a perfect estimate larger than 1.
     return _mean_over_channels(ratios.nan_to_num(nan=LIMIT_DB), sounding)
+
+
+def _channel_sdr(estimate: Tensor, target: Tensor) -> Tensor:
+    return signal_distortion_ratio(
+        estimate, target, filter_length=SDR_TAPS, zero_mean=True, load_diag=_SDR_DIAGONAL
+    )
 
 
 def _prepare(estimate: Audio, target: Audio) -> tuple[Tensor, Tensor, Tensor]:

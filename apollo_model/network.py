@@ -1,9 +1,8 @@
 """Apollo, top to bottom: spectrum, band split, band-sequence blocks, reconstruction.
 
 Parameter names and shapes are those of the published checkpoints; the arithmetic is laid
-out anew. Features lie channels-last, (items, frames, bands, N): a 1x1 convolution is then a
-matrix product over all frames and bands, the depthwise one over time is two-dimensional in
-the layout that CPUs like best, and nothing is transposed in between.
+out anew. Features lie channels-last, (items, frames, bands, N), which makes 1x1 convolutions
+matrix products, suits the depthwise ones over time, and needs no transposing in between.
 """
 
 import functools
@@ -24,11 +23,10 @@ GAIN_EPS = torch.finfo(torch.float32).eps
 NORM_EPS = 1e-5
 RESIDUAL_FLOOR = 0.03  # of the frame's level
 _norm = functools.partial(nn.RMSNorm, eps=NORM_EPS)
-
 Memory = dict[nn.Module, Tensor]
 
-# On a CPU, intermediate results of this many (frame, band) pairs stay in its cache and are
-# not mapped anew by the allocator: this halves the time of a training step.
+# On a CPU, intermediate results of so many frames stay in its cache and are not mapped anew
+# by the allocator: this halves the time of a training step.
 _FRAMES_PER_BLOCK = 40
 
 
@@ -74,10 +72,9 @@ class Apollo(nn.Module):
         causal: bool = False,
     ) -> None:
         super().__init__()
-        if feature_dim < 1 or feature_dim % (2 * HEADS):
-            raise ValueError(f"feature_dim must be a multiple of {2 * HEADS}, found {feature_dim}")
-        if layers < 1:
-            raise ValueError(f"layers must be at least 1, found {layers}")
+        if layers < 1 or feature_dim < 1 or feature_dim % (2 * HEADS):
+            found = f"found {feature_dim} and {layers}"
+            raise ValueError(f"feature_dim must be a multiple of 16, layers at least 1, {found}")
         self.sample_rate = sample_rate
         self.window_ms = window_ms
         self.feature_dim = feature_dim
@@ -85,10 +82,9 @@ class Apollo(nn.Module):
         self.residual = residual
         self.causal = causal
         # An odd window (22.05 kHz has 441 samples) would not fall apart into two hops.
-        self.window_samples = 2 * round(sample_rate * window_ms / 2000)
-        self.hop_samples = self.window_samples // 2
-        # The paper speaks of bands of 160 Hz; the published weights have 5 bins, 250 Hz, and
-        # the last band takes the rest.
+        self.hop_samples = round(sample_rate * window_ms / 2000)
+        self.window_samples = 2 * self.hop_samples
+        # The paper speaks of 160 Hz; the published weights have 5 bins, 250 Hz, and a rest.
         width, rest = divmod(self.hop_samples + 1, BANDS)
         if width < 1:
             raise ValueError(f"{window_ms} ms at {sample_rate} Hz give fewer bins than {BANDS}")
@@ -99,15 +95,9 @@ class Apollo(nn.Module):
             (slice(0, equal), slice(0, width * equal), width),
             (slice(equal, BANDS), slice(width * equal, None), width + rest),
         )
-        self.BN = nn.ModuleList(
-            nn.Sequential(_norm(2 * bins + 1), _Pointwise(2 * bins + 1, feature_dim, 1))
-            for bins in self.band_bins
-        )
+        self.BN = nn.ModuleList(_band(2 * bins + 1, feature_dim) for bins in self.band_bins)
         self.net = nn.ModuleList(_BandSequence(feature_dim, causal) for _ in range(layers))
-        self.output = nn.ModuleList(
-            nn.Sequential(_norm(feature_dim), _Pointwise(feature_dim, 4 * bins, 1))
-            for bins in self.band_bins
-        )
+        self.output = nn.ModuleList(_band(feature_dim, 4 * bins) for bins in self.band_bins)
         if residual:
             # Only the values of the gated units are zero: their gates stay random, so the
             # values have a gradient from the first step on.
@@ -136,8 +126,7 @@ class Apollo(nn.Module):
         if audio.dim() != 3 or audio.numel() == 0:
             found = tuple(audio.shape)
             raise ValueError(f"audio must be (batch, channels, samples), none 0, found {found}")
-        spectrum = self.analyse(audio.flatten(0, 1))  # (items, frames, bins)
-        restored = self.restore_spectrum(spectrum)
+        restored = self.restore_spectrum(self.analyse(audio.flatten(0, 1)))
         return self.synthesise(restored, audio.shape[-1]).view_as(audio).to(audio.dtype)
 
     def analyse(self, waveform: Tensor) -> Tensor:
@@ -169,8 +158,7 @@ class Apollo(nn.Module):
         if memory is not None and not self.causal:
             raise ValueError("only a causal network restores piece by piece")
         items, frames, _ = spectrum.shape
-        # The first and last steps are a hundredth of the work; in reduced precision they
-        # would cost the levels' dynamic range, so autocast does not touch them.
+        # The ends are a hundredth of the work, and would lose the levels' dynamic range.
         with torch.autocast(spectrum.device.type, enabled=False):
             bins = torch.view_as_real(spectrum).flatten(0, 1)  # (T, bins, 2), T = items * frames
             gains = self._gains(bins)  # (T, bands)
@@ -202,9 +190,9 @@ class Apollo(nn.Module):
         return torch.cat(features, 1)  # (T, bands, N)
 
     def _join(self, features: Tensor, bins: Tensor, gains: Tensor) -> Tensor:
+        # A codec leaves high bands empty; in units of their own gain alone, no correction of a
+        # sensible size could fill them.
         restored = []
-        # A codec leaves the high bands empty; scaled by their own gain alone, no correction
-        # of a sensible size could fill them.
         level = gains.square().mean(1, keepdim=True).sqrt()  # (T, 1)
         reach = torch.hypot(gains, RESIDUAL_FLOOR * level)  # (T, bands)
         for bands, _, width in self._groups:
@@ -297,14 +285,13 @@ class _Roformer(nn.Module):
         projected = self.weight(features).unflatten(-1, (HEADS, 3, -1))  # (T, bands, 8, 3, N/8)
         turned = self._rotate(projected[..., :2, :]).transpose(1, 2)  # (T, 8, bands, 2, N/8)
         (query, key), value = turned.unbind(3), projected[..., 2, :].transpose(1, 2)
-        if query.device.type == "cpu":
+        if _on_cpu(query):
             # 80 bands are too few for its tiled attention, which takes twice as long in training.
             scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
             heads = scores.softmax(-1).to(value.dtype) @ value  # (T, 8, bands, N/8)
         else:
             heads = F.scaled_dot_product_attention(query, key, value)
-        attended: Tensor = self.output(heads.transpose(1, 2).flatten(2))
-        return attended
+        return self.output(heads.transpose(1, 2).flatten(2))
 
     def _rotate(self, pairs: Tensor) -> Tensor:
         """Turn each pair (x0, x1) by its band's angle, as the complex number that it is."""
@@ -333,6 +320,10 @@ class _ConvolutionBlock(nn.Module):
         return features + change.view_as(features)
 
 
+def _band(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(_norm(inputs), _Pointwise(inputs, outputs, 1))
+
+
 def _per_band(inputs: Tensor, bands: nn.ModuleList) -> Tensor:
     """Apply each band's own RMSNorm and 1x1 convolution, all bands in one batched product.
 
@@ -348,7 +339,11 @@ def _per_band(inputs: Tensor, bands: nn.ModuleList) -> Tensor:
 
 
 def _in_blocks(function: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
-    """Apply `function`, which treats each frame by itself, to a few frames at a time on a CPU."""
-    if frames.device.type != "cpu" or len(frames) <= _FRAMES_PER_BLOCK:
+    """Apply `function`, which treats each frame by itself, to a few at a time on a CPU."""
+    if not _on_cpu(frames) or len(frames) <= _FRAMES_PER_BLOCK:
         return function(frames)
     return torch.cat([function(block) for block in frames.split(_FRAMES_PER_BLOCK)])
+
+
+def _on_cpu(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu"

@@ -80,7 +80,7 @@ class Trainer:
         assert self.discriminator is not None
         real, _ = self.discriminator(clean)
         fake, _ = self.discriminator(estimate)
-        loss = discriminator_loss(real, fake)
+        loss = discriminator_loss(fake, real)
         self._update(self.optimisers[1], self.discriminator, loss)
         return float(loss.detach())
 
@@ -95,12 +95,12 @@ class Trainer:
             with torch.no_grad():
                 _, real_features = self.discriminator(clean)
             terms["adversarial"] = weights.adversarial * generator_adversarial_loss(fake_scores)
-            matching = feature_matching_loss(real_features, fake_features)
+            matching = feature_matching_loss(fake_features, real_features)
             terms["feature_matching"] = weights.feature_matching * matching
         if weights.reconstruction:
-            terms["reconstruction"] = weights.reconstruction * spectral_loss(clean, estimate)
+            terms["reconstruction"] = weights.reconstruction * spectral_loss(estimate, clean)
         if weights.waveform:
-            terms["waveform"] = weights.waveform * waveform_loss(clean, estimate)
+            terms["waveform"] = weights.waveform * waveform_loss(estimate, clean)
         if not terms:
             raise DataError("training.loss: every weight is 0, so there is nothing to learn")
         return terms

@@ -24,6 +24,7 @@ from apollo_data.shards import find_shards
 from apollo_data.storage import folder_lock, key_of, whole_file
 from apollo_model.checkpoint import save_network
 from apollo_model.dataset import ShardDataset
+from apollo_model.memory import keep_freed_memory
 from apollo_model.trainer import Losses, Trainer
 
 
@@ -163,6 +164,7 @@ def train(
         There are no shards, nothing to resume, a finished run would be overwritten, or
         the gradients stay infinite.
     """
+    keep_freed_memory()
     training = settings.training
     crop = round(training.crop_seconds * settings.sample_rate) if training.crop_seconds else None
     train_set = ShardDataset(find_shards(shards, "train"), crop, training.seed)

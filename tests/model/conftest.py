@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
+import torch
 from small_songs import tiny_settings, write_songs
 
 from apollo_data.console import Console
 from apollo_data.pipeline import build_h5
 from apollo_data.workfolder import WorkFolder
+
+torch.set_num_threads(1)  # the tests run in several processes
 
 
 @pytest.fixture(scope="session")

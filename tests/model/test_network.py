@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,15 @@ import torch
 from apollo_model.network import Apollo
 
 VECTORS = Path(__file__).parent.parent / "vectors"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads do not pay for tensors of this size, and cost much on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def small(seed: int = 0, **options: int | bool) -> Apollo:
@@ -29,10 +39,12 @@ def published() -> dict[str, torch.Tensor]:
 def published_network(published: dict[str, torch.Tensor]) -> Apollo:
     network = Apollo(feature_dim=32, layers=2).eval()
     prefix = "state/"
-    state = {name.removeprefix(prefix): value for name, value in published.items()}
-    network.load_state_dict(
-        {name: value for name, value in state.items() if name not in ("input", "output")}
-    )
+    state = {
+        name.removeprefix(prefix): value
+        for name, value in published.items()
+        if name.startswith(prefix)
+    }
+    network.load_state_dict(state)
     return network
 
 
@@ -45,30 +57,19 @@ def test_gives_the_published_output(
 
 
 @torch.no_grad()
-def test_batches_on_the_tiled_attention_of_other_devices_give_the_published_output(
+def test_the_way_of_other_devices_gives_the_published_output(
     published: dict[str, torch.Tensor],
     published_network: Apollo,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tiled = torch.nn.functional.scaled_dot_product_attention
-    calls = []
-
-    def attend(roformer: torch.nn.Module, features: torch.Tensor) -> torch.Tensor:
-        projected = roformer.weight(features).unflatten(-1, (8, 3, -1))
-        turned = roformer._rotate(projected[..., :2, :]).transpose(1, 2)
-        value = projected[..., 2, :].transpose(1, 2)
-        calls.append(len(features))
-        return roformer.output(tiled(*turned.unbind(3), value).transpose(1, 2).flatten(2))
-
-    monkeypatch.setattr(type(published_network.net[0].band_net), "_attend", attend)
+    monkeypatch.setattr("apollo_model.network._on_cpu", lambda tensor: False)
     error = published_network(published["input"]) - published["output"]
-    assert calls
     assert error.abs().max() < 1e-6
 
 
 def test_has_the_published_names_shapes_and_size() -> None:
-    with torch.device("meta"):
-        network = Apollo()
+    network = Apollo()
+    assert network.context_frames == 54
     expected = json.loads((VECTORS / "apollo_official_shapes.json").read_text())
     shapes = {name: list(value.shape) for name, value in network.state_dict().items()}
     assert shapes == expected["state_dict"]
@@ -101,15 +102,11 @@ def test_any_length_comes_back(samples: int, residual: bool) -> None:
 
 
 @torch.no_grad()
-def test_the_end_of_an_odd_length_is_as_smooth_as_that_of_a_whole_one() -> None:
+def test_the_end_of_an_odd_length_has_no_spike() -> None:
     network = small(layers=1)
     audio = noise(1, 1, 4410)
     whole, odd = network(audio), network(audio[..., :4409])
-    # Only the last frames' input differs, so the rest agrees and the end has the same size.
-    torch.testing.assert_close(
-        odd[..., -3:-1].abs().max() < 3 * whole.abs().max(), torch.tensor(True)
-    )
-    assert odd.abs().max() < 3 * whole.abs().max()
+    assert odd.abs().max() < 2 * whole.abs().max()
 
 
 @pytest.mark.parametrize("shape", [(44100,), (2, 44100), (1, 1, 2, 44100), (1, 2, 0), (0, 2, 100)])
@@ -244,11 +241,6 @@ def test_context_is_what_the_convolutions_reach(causal: bool) -> None:
     frames = torch.nonzero(moved[0].amax(-1) > 1e-7).flatten()
     assert frames[-1] == middle + network.context_frames
     assert frames[0] == (middle if causal else middle - network.context_frames)
-
-
-def test_context_of_the_published_network() -> None:
-    with torch.device("meta"):
-        assert Apollo().context_frames == 54
 
 
 @torch.no_grad()

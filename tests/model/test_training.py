@@ -40,9 +40,10 @@ def test_a_run_writes_what_it_says_and_stops_at_the_last_epoch(
 
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(shards: Path, tmp_path: Path) -> None:
-    whole = run(tiny_settings(max_epochs=3), shards, tmp_path / "whole")
-    run(tiny_settings(max_epochs=1), shards, tmp_path / "parts")
-    parts = run(tiny_settings(max_epochs=3), shards, tmp_path / "parts", resume=True)
+    one, three = (tiny_settings(max_epochs=n, batches_per_epoch=1) for n in (1, 3))
+    whole = run(three, shards, tmp_path / "whole")
+    run(one, shards, tmp_path / "parts")
+    parts = run(three, shards, tmp_path / "parts", resume=True)
     assert parts.best_valid_loss == whole.best_valid_loss
     states = [
         torch.load(tmp_path / name / "last.pt", weights_only=True)["trainer"]["modules"]

@@ -66,11 +66,7 @@ def write_demo(
     DataError
         If `out` holds a demo made with other arguments.
     """
-    if songs < 1:
-        raise SettingsError(f"songs: expected at least 1, found {songs}")
-    if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
-        expected = f"expected {SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g}"
-        raise SettingsError(f"seconds: {expected}, found {seconds:g}")
+    _check(songs, seconds)
     out, seconds = Path(out), float(seconds)
     with folder_lock(out):
         _claim(out, {"seed": seed, "songs": songs, "seconds": seconds, "version": _VERSION})
@@ -100,6 +96,14 @@ def read_truth(folder: Path) -> dict[str, list[tuple[float, float]]]:
         raise DataError(f"{path}: expected a demo song's activity ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise DataError(f"{path}: not a demo song's activity; write the demo again") from None
+
+
+def _check(songs: int, seconds: float) -> None:
+    if songs < 1:
+        raise SettingsError(f"songs: expected at least 1, found {songs}")
+    if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+        expected = f"expected {SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g}"
+        raise SettingsError(f"seconds: {expected}, found {seconds:g}")
 
 
 def _claim(out: Path, arguments: dict[str, float]) -> None:

@@ -30,7 +30,7 @@ class HandPercussion:
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
         self._shaker_hz = rng.uniform(4500.0, 7500.0)
-        self._jingles_hz = np.sort(rng.uniform(5500.0, 16_000.0, 14))
+        self._jingles_hz = np.sort(rng.uniform(5000.0, 16_500.0, 48))
         self._conga_hz = rng.uniform(170.0, 230.0)
         self._block_hz = rng.uniform(800.0, 1300.0)
         self._bell_hz = rng.uniform(520.0, 640.0)
@@ -64,9 +64,9 @@ class HandPercussion:
         count = samples(0.3)
         sound = 0.5 * shaped_noise(self._rng, count, band(5000.0, 13_000.0, 2.0))
         sound *= decay(count, 0.16)
-        rings = self._rng.uniform(0.12, 0.3, len(self._jingles_hz))
+        rings = self._rng.uniform(0.06, 0.22, len(self._jingles_hz))
         phases = self._rng.uniform(0.0, 2.0 * np.pi, len(rings))
-        sound += ringing(count, self._jingles_hz, rings, 0.3, phases)
+        sound += ringing(count, self._jingles_hz, rings, 0.13, phases)
         skin = ringing(count, [310.0], 0.08, 0.5 * hardness)
         return to_peak(fade_in(sound, 0.002) + skin, 0.6)
 
