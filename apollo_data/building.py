@@ -1,8 +1,11 @@
 """Plan to shards: each shard is built from its recipes alone, by whoever, in any order."""
 
 import contextlib
+import errno
 import hashlib
 import itertools
+import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,17 +175,37 @@ def build_shard(task: ShardTask) -> ShardOutcome:
     if (done := _finished(task, path)) is not None:
         return done
     rejections: list[Rejection] = []
-    pairs = sum(len(recipe.codings) for recipe in task.recipes)
-    with whole_file(path) as temporary:
-        with ShardWriter(temporary, _head(task), len(task.recipes), pairs) as shard:
-            for batch in _batches(task.recipes):
-                for recipe, target, coded in _make_pairs(batch, task, rejections):
-                    audio = [clip.audio for clip in coded]
-                    shard.add(recipe, target, audio, [clip.actual_kbps for clip in coded])
-            targets, pairs = shard.targets, shard.pairs
-        size, digest = temporary.stat().st_size, sha256_file(temporary)
+    try:
+        with whole_file(path) as temporary:
+            targets, pairs = _write_shard(temporary, task, rejections)
+            size, digest = temporary.stat().st_size, sha256_file(temporary)
+    except OSError as error:
+        # HDF5 tells the cause in the midst of a paragraph of its own.
+        full = error.errno == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error)
+        why = os.strerror(errno.ENOSPC) if full else str(error).splitlines()[0]
+        raise DataError(f"{path}: cannot be written ({why}); run again to go on") from None
     info = ShardInfo(task.path, task.split, targets, pairs, size, digest, task.key)
     return ShardOutcome(info, tuple(rejections), reused=False)
+
+
+def _write_shard(path: Path, task: ShardTask, rejections: list[Rejection]) -> tuple[int, int]:
+    """Write all clips of a task and return how many targets and pairs there are."""
+    pairs = sum(len(recipe.codings) for recipe in task.recipes)
+    _check_room(path, task, pairs)
+    with ShardWriter(path, _head(task), len(task.recipes), pairs) as shard:
+        for batch in _batches(task.recipes):
+            for recipe, target, coded in _make_pairs(batch, task, rejections):
+                audio = [clip.audio for clip in coded]
+                shard.add(recipe, target, audio, [clip.actual_kbps for clip in coded])
+        return shard.targets, shard.pairs
+
+
+def _check_room(path: Path, task: ShardTask, pairs: int) -> None:
+    """Refuse to begin a shard that the disk cannot take: HDF5 may crash when it finds out."""
+    row = 2 * task.settings.clip_samples * np.dtype(task.settings.shards.dtype).itemsize
+    needed = row * (len(task.recipes) + pairs)
+    if shutil.disk_usage(path.parent).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _finished(task: ShardTask, path: Path) -> ShardOutcome | None:

@@ -116,5 +116,6 @@ def run_app(app: typer.Typer) -> None:
         sys.stderr.close()
         raise SystemExit(1) from None
     except OSError as error:
-        print(f"error: {error.filename or 'input/output'}: {error.strerror}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}".replace("\n", " "), file=sys.stderr)
         raise SystemExit(1) from None

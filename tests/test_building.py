@@ -223,6 +223,26 @@ def test_a_killed_build_goes_on_to_the_same_result(
     assert not list(out.rglob("*.partial"))
 
 
+def test_a_full_disk_is_told_in_one_line_and_room_lets_it_go_on(
+    built: Path, songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    made: list[Path] = []
+
+    def room_for_two(path: Path) -> object:
+        made.append(path)
+        return usage._replace(free=10**9 if len(made) <= 2 else 1000)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", room_for_two)
+        with pytest.raises(DataError, match=r"shard-00002\.h5: cannot be written \(No space left"):
+            build(songs, tmp_path)
+    assert len(find_shards(tmp_path / "shards")) == 2
+    assert not list(tmp_path.rglob("*.partial"))
+    assert build(songs, tmp_path).reused == 2
+    assert contents(tmp_path) == contents(built)
+
+
 def test_a_folder_of_one_data_set_builds_without_the_others_classes(
     songs: Path, tmp_path: Path
 ) -> None:
