@@ -98,6 +98,7 @@ class StemActivity:
     split: str
     stem_class: str
     path: str
+    files: int
     seconds: float
     spans: tuple[ActiveSpan, ...]
     detector: str

@@ -127,6 +127,7 @@ def _detect_stem(task: _StemTask, settings: ActivitySettings) -> StemActivity | 
         task.split,
         task.stem_class,
         task.path,
+        len(task.files),
         task.seconds,
         spans,
         settings.detector,
@@ -205,7 +206,9 @@ def summarise_activity(rows: Sequence[StemActivity]) -> list[ActivitySummary]:
         seconds = sum(row.seconds for row in own)
         active = sum(row.active_seconds for row in own)
         share = active / seconds if seconds else 0.0
-        summaries.append(ActivitySummary(name, len(own), seconds / 3600.0, share))
+        summaries.append(
+            ActivitySummary(name, sum(row.files for row in own), seconds / 3600.0, share)
+        )
     return summaries
 
 

@@ -5,8 +5,11 @@ import pytest
 import soundfile
 
 from apollo_data.activity import detect
+from apollo_data.audio import files_of
 from apollo_data.records import ActiveSpan
 from apollo_data.settings import ActivitySettings
+from apollo_data.sources.catalog import read_catalog
+from apollo_data.sources.demo import read_truth, write_demo
 from apollo_data.spans import frames_of_spans, spans_of_frames
 
 RATE = 44100
@@ -67,6 +70,28 @@ def test_the_sum_of_sources_is_what_counts(tmp_path: Path) -> None:
     first = save(tmp_path / "a.wav", bursts(5.0, [(0.5, 1.5)]))
     second = save(tmp_path / "b.wav", bursts(5.0, [(3.0, 4.5)]))
     assert as_pairs(detect(first + second, SETTINGS)) == [(0.5, 1.5), (3.0, 4.5)]
+
+
+def test_the_demo_songs_true_spans_are_found(tmp_path: Path) -> None:
+    write_demo(tmp_path, songs=2, seconds=12.0, seed=11)
+    counts = np.zeros(3)
+    for track in read_catalog(tmp_path).tracks:
+        for stem in track.stems:
+            files = files_of(tmp_path, stem.path, stem.sources)
+            song = next(
+                folder
+                for folder in files[0].parents
+                if (folder / "data.json").exists() or (folder / "mixture.wav").exists()
+            )
+            truth = [ActiveSpan(*span) for span in read_truth(song)[stem.stem_class]]
+            true, found = (
+                frames_of_spans(spans, stem.seconds, 0.01) > 0.5
+                for spans in (truth, detect(files, SETTINGS))
+            )
+            counts += [(true & found).sum(), (~true & found).sum(), (true & ~found).sum()]
+    hits, false_alarms, misses = counts
+    assert hits > 10_000
+    assert 2 * hits / (2 * hits + false_alarms + misses) > 0.98
 
 
 def test_frames_and_spans_are_inverse() -> None:

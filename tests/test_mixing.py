@@ -39,7 +39,7 @@ def library(songs: int = 30) -> tuple[list[Track], list[StemActivity]]:
         mixture = Mixture(f"{song}/mixture.wav", SECONDS)
         tracks.append(Track(song, "test", split, song, "", stems, mixture))
         activities += [
-            StemActivity(song, split, stem.stem_class, stem.path, SECONDS, SPANS, "energy")
+            StemActivity(song, split, stem.stem_class, stem.path, 1, SECONDS, SPANS, "energy")
             for stem in stems
         ]
     return tracks, activities
