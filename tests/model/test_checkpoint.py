@@ -1,6 +1,6 @@
 import json
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,6 @@ import torch
 from apollo_data.errors import DataError
 from apollo_model.checkpoint import load_network, read_metadata, save_network
 from apollo_model.network import Apollo
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Threads do not pay for tensors of this size, and cost much on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +8,6 @@ import torch
 from apollo_model.network import Apollo
 
 VECTORS = Path(__file__).parent.parent / "vectors"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Threads do not pay for tensors of this size, and cost much on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def small(seed: int = 0, **options: int | bool) -> Apollo:
