@@ -153,12 +153,12 @@ _REQUIRED = object()
 
 @functools.cache
 def _defaults(record_type: Any) -> tuple[tuple[str, Any], ...]:
-    """Names of a record's fields with what may be left unsaid: None, () and {}, nothing else."""
+    """Names of a record's fields with what may be left unsaid: None, (), {} and False."""
 
     def unsaid(field: dataclasses.Field[Any]) -> Any:
         if field.default_factory is not dataclasses.MISSING:
             return field.default_factory()
-        return field.default if field.default in (None, ()) else _REQUIRED
+        return field.default if field.default in (None, (), False) else _REQUIRED
 
     return tuple((field.name, unsaid(field)) for field in dataclasses.fields(record_type))
 

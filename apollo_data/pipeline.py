@@ -38,7 +38,7 @@ def prepare(
         path = source if source.is_file() else source / work.tracks.name
         tracks = read_manifest(path, "tracks", Track)
     else:
-        tracks = make_catalog(source, work, console)
+        tracks = make_catalog(source, work, settings, console)
     activities = detect_activity(tracks, work, settings, workers, console)
     return Prepared(tracks, activities)
 

@@ -49,7 +49,8 @@ def category_of(stem_classes: Iterable[str]) -> str:
 class Stem:
     """One stem of one song: a file, or a folder of which `sources` are summed.
 
-    `seconds` is the stem's usable length: that of its shortest source.
+    `seconds` is the stem's usable length: that of its shortest source. `has_bleed` tells that
+    the data set says so of one of its sources.
     """
 
     stem_class: str
@@ -58,6 +59,7 @@ class Stem:
     sample_rate: int
     channels: int
     sources: tuple[str, ...] = ()
+    has_bleed: bool = False
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,13 @@ class DemoSettings(_Section):
     seed: int = 0
 
 
+class CatalogSettings(_Section):
+    """Which songs and stems are taken."""
+
+    exclude_bleed: bool = False
+    """Leave out the sources that MoisesDB marks as having other instruments' sound in them."""
+
+
 class ActivitySettings(_Section):
     """Source activity detection (SAD); levels are relative to the stem's own loud level."""
 
@@ -167,7 +174,10 @@ class Settings(_Section):
     sample_rate: Literal[44100] = 44100
     source: Literal["folder", "demo"] = "folder"
     """Where raw audio comes from: a folder in a known layout, or the synthesised demo songs."""
+    strict: bool = False
+    """End the run at the first thing that must be left out, instead of recording it."""
     demo: DemoSettings = DemoSettings()
+    catalog: CatalogSettings = CatalogSettings()
     activity: ActivitySettings = ActivitySettings()
     mixing: MixingSettings = MixingSettings()
     codec: CodecSettings = CodecSettings()

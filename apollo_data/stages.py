@@ -30,20 +30,24 @@ from apollo_data.runner import run
 from apollo_data.settings import ActivitySettings, Settings
 from apollo_data.sources.catalog import read_catalog
 from apollo_data.storage import key_of
-from apollo_data.workfolder import WorkFolder
+from apollo_data.workfolder import WorkFolder, refusal
 
 
-def make_catalog(root: Path, work: WorkFolder, console: Console) -> Manifest[Track]:
+def make_catalog(
+    root: Path, work: WorkFolder, settings: Settings, console: Console
+) -> Manifest[Track]:
     """Find all songs below `root` and write tracks.jsonl.
 
     Raises
     ------
     DataError
-        There is no such folder, or no song in it.
+        There is no such folder, no song in it or, with `strict`, something to be left out.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; name one that holds songs")
-    catalog = read_catalog(root)
+    catalog = read_catalog(root, settings.catalog)
+    if settings.strict and catalog.rejections:
+        raise refusal(catalog.rejections[0])
     if not catalog.tracks:
         raise DataError(
             f"{root}: no song found, {len(catalog.rejections)} rejected; expected MUSDB18-HQ's "
@@ -109,6 +113,8 @@ def detect_activity(
         for outcome in outcomes:
             advance(1)
             if isinstance(outcome, Rejection):
+                if settings.strict:
+                    raise refusal(outcome)
                 rejections.append(outcome)
             else:
                 rows.append(outcome)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from apollo_data.errors import DataError
 from apollo_data.manifest import iterate_rows, read_manifest, write_manifest
 from apollo_data.records import Rejection
 
@@ -94,3 +95,9 @@ class WorkFolder:
         if not self.rejects.exists():
             return ()
         return read_manifest(self.rejects, "rejects", Rejection).rows
+
+
+def refusal(rejection: Rejection) -> DataError:
+    """Return the error that a rejection becomes in a strict run."""
+    where = "" if rejection.path in rejection.reason else f"{rejection.path}: "
+    return DataError(f"{where}{rejection.reason} (strict: nothing may be left out)")

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.signal
+import soundfile
 from small_songs import small_settings, write_songs
 
 from apollo_data.audio import files_of
@@ -221,6 +222,28 @@ def test_a_killed_build_goes_on_to_the_same_result(
     assert done.returncode == 0, done.stderr
     assert contents(out) == contents(built)
     assert not list(out.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("broken", ["header", "samples"])
+def test_a_strict_build_ends_at_the_first_bad_file(tmp_path: Path, broken: str) -> None:
+    songs = write_songs(tmp_path / "songs")
+    victim = songs / "mus/train/Band 0 - Tune 0/bass.wav"
+    if broken == "header":
+        victim.write_bytes(b"RIFF, or so it says")
+    else:  # only whoever reads the samples can tell
+        sound, rate = soundfile.read(victim)
+        sound[1000] = np.nan
+        soundfile.write(victim, sound, rate, subtype="FLOAT")
+    strict = small_settings(strict=True)
+    with pytest.raises(DataError, match=r"bass\.wav: .*strict: nothing may be left out"):
+        build(songs, tmp_path / "strict", settings=strict)
+    assert build(songs, tmp_path / "lenient").rejected == 0
+    (row,) = WorkFolder.at(tmp_path / "lenient").read_rejects()
+    assert row.path.endswith("Band 0 - Tune 0/bass.wav")
+    assert row.stage == ("catalog" if broken == "header" else "sad")
+    plan = (tmp_path / "lenient" / "mixes.jsonl").read_text()
+    assert "Band 0 - Tune 0/drums.wav" in plan
+    assert "Band 0 - Tune 0/bass.wav" not in plan
 
 
 def test_a_full_disk_is_told_in_one_line_and_room_lets_it_go_on(

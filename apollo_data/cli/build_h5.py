@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from apollo_data.cli.options import ALL_CORES, Config, Quiet, Workers
+from apollo_data.cli.options import ALL_CORES, Config, Quiet, Strict, Workers, read_settings
 from apollo_data.console import Console
 from apollo_data.pipeline import build_h5 as run_build
 from apollo_data.records import SPLITS, ShardInfo
-from apollo_data.settings import load_settings
 from apollo_data.workfolder import WorkFolder
 
 
@@ -30,6 +29,7 @@ def register(app: typer.Typer) -> None:
             typer.Option("--out", "-o", help="Working folder.", show_default="data/<pipeline>"),
         ] = None,
         workers: Workers = ALL_CORES,
+        strict: Strict = False,
         quiet: Quiet = False,
     ) -> None:
         """Run every stage that is missing, then encode the clips and write HDF5 shards.
@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
         Example: `apollo-data build-h5 --config pipelines/demo.toml --workers 2`
         """
         console = Console(quiet)
-        settings = load_settings(config)
+        settings = read_settings(config, strict)
         work = WorkFolder.at(out or Path("data") / settings.name)
         started = time.monotonic()
         report = run_build(songs, work, settings, workers, console)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from apollo_data.cli.options import Quiet
+from apollo_data.cli.options import Config, Quiet, Strict, read_settings
 from apollo_data.console import Console
 from apollo_data.records import SPLITS
 from apollo_data.stages import make_catalog
@@ -23,6 +23,8 @@ def register(app: typer.Typer) -> None:
             Path | None,
             typer.Option("--out", "-o", help="Working folder or tracks.jsonl to write."),
         ] = None,
+        config: Config = None,
+        strict: Strict = False,
         quiet: Quiet = False,
     ) -> None:
         """Find the songs below a folder, in MUSDB18-HQ's or MoisesDB's layout.
@@ -33,7 +35,7 @@ def register(app: typer.Typer) -> None:
         """
         console = Console(quiet)
         work = WorkFolder.of(songs, out, "tracks")
-        tracks = make_catalog(songs, work, console)
+        tracks = make_catalog(songs, work, read_settings(config, strict), console)
         counts = Counter((track.source, track.split) for track in tracks.rows)
         console.table(
             str(work.tracks),

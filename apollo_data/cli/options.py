@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from apollo_data.runner import default_workers
+from apollo_data.settings import Settings, load_settings
 
 Config = Annotated[
     Path | None,
@@ -22,3 +23,13 @@ Workers = Annotated[
 ALL_CORES = default_workers()
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="End at the first thing that must be left out (exit status 1)."),
+]
+
+
+def read_settings(config: Path | None, strict: bool = False) -> Settings:
+    """Read a pipeline file; the option makes a lenient pipeline strict, never the reverse."""
+    settings = load_settings(config)
+    return settings.model_copy(update={"strict": True}) if strict else settings

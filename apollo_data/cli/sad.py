@@ -6,10 +6,18 @@ from typing import Annotated
 
 import typer
 
-from apollo_data.cli.options import ALL_CORES, Config, Json, Quiet, Songs, Workers
+from apollo_data.cli.options import (
+    ALL_CORES,
+    Config,
+    Json,
+    Quiet,
+    Songs,
+    Strict,
+    Workers,
+    read_settings,
+)
 from apollo_data.console import Console
 from apollo_data.pipeline import prepare
-from apollo_data.settings import load_settings
 from apollo_data.stages import summarise_activity, summary_json
 from apollo_data.workfolder import WorkFolder
 
@@ -27,6 +35,7 @@ def register(app: typer.Typer) -> None:
         config: Config = None,
         workers: Workers = ALL_CORES,
         as_json: Json = False,
+        strict: Strict = False,
         quiet: Quiet = False,
     ) -> None:
         """Find out when each stem sounds (source activity detection).
@@ -37,7 +46,7 @@ def register(app: typer.Typer) -> None:
         """
         console = Console(quiet)
         work = WorkFolder.of(songs, out, "activity")
-        found = prepare(songs, work, load_settings(config), workers, console)
+        found = prepare(songs, work, read_settings(config, strict), workers, console)
         summaries = summarise_activity(found.activities.rows)
         if as_json:
             console.result(json.dumps(summary_json(summaries), indent=2))

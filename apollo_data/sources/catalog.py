@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from apollo_data.records import Rejection, Track
+from apollo_data.settings import CatalogSettings
 from apollo_data.sources import moisesdb, musdb18hq
 
 SOURCES: tuple[ModuleType, ...] = (musdb18hq, moisesdb)
@@ -38,12 +39,13 @@ def find_songs(root: Path) -> Iterator[tuple[ModuleType, Path]]:
             folders[:] = sorted(item for item in folders if not item.startswith("."))
 
 
-def read_catalog(root: Path) -> Catalog:
+def read_catalog(root: Path, settings: CatalogSettings | None = None) -> Catalog:
     """Read every song below `root`; a song id found twice is kept once and rejected after."""
+    settings = settings or CatalogSettings()
     tracks: dict[str, Track] = {}
     rejections: list[Rejection] = []
     for source, folder in find_songs(root):
-        track, refused = source.read_song(folder, root)
+        track, refused = source.read_song(folder, root, settings)
         rejections += refused
         if track is None:
             continue

@@ -1,11 +1,13 @@
 """MoisesDB: `{song uuid}/data.json`, audio at `{song uuid}/{stemName}/{track id}.{extension}`."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 from apollo_data.errors import AudioError
 from apollo_data.records import Rejection, Stem, Track
+from apollo_data.settings import CatalogSettings
 from apollo_data.sources import reference
 from apollo_data.sources.song import describe_stem, mixture_of, reject, split_by_hash
 
@@ -24,28 +26,31 @@ def is_song(folder: Path) -> bool:
         return True  # reading the song then says what is wrong with it
 
 
-def read_song(folder: Path, root: Path) -> tuple[Track | None, list[Rejection]]:
+def read_song(
+    folder: Path, root: Path, settings: CatalogSettings
+) -> tuple[Track | None, list[Rejection]]:
     """Read one song; a stem with a missing or unreadable source is left out as a whole.
 
     A stem without one of its sources would be another sound, so it is not used.
     """
     try:
         description = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
-        files_by_class, rejections = _read_stems(description, folder, root)
+        described, rejections = _read_stems(description, folder, root, settings)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = f"is no description of a song ({type(error).__name__}: {error})"
         return None, [reject(folder / _DESCRIPTION, root, why)]
     stems: list[Stem] = []
-    for stem_class, files in files_by_class.items():
+    for stem_class, found in described.items():
         try:
-            stems.append(describe_stem(stem_class, files, root))
+            stem = describe_stem(stem_class, found.files, root)
+            stems.append(dataclasses.replace(stem, has_bleed=found.has_bleed))
         except AudioError as error:
-            rejections.append(reject(folder / files[0].parent.name, root, str(error)))
+            rejections.append(reject(folder / found.files[0].parent.name, root, str(error)))
     if not stems:
         return None, rejections
     song = f"{NAME}/{folder.name}"
     kept = {stem.stem_class for stem in stems}
-    whole = [file for name, files in files_by_class.items() if name in kept for file in files]
+    whole = [file for name, found in described.items() if name in kept for file in found.files]
     track = Track(
         song=song,
         source=NAME,
@@ -58,15 +63,24 @@ def read_song(folder: Path, root: Path) -> tuple[Track | None, list[Rejection]]:
     return track, rejections
 
 
+@dataclasses.dataclass
+class _DescribedStem:
+    """What data.json says of one stem class."""
+
+    files: list[Path]
+    has_bleed: bool
+
+
 def _read_stems(
-    description: dict[str, Any], folder: Path, root: Path
-) -> tuple[dict[str, list[Path]], list[Rejection]]:
-    """Return the files of each stem class, and what data.json names but cannot be used."""
+    description: dict[str, Any], folder: Path, root: Path, settings: CatalogSettings
+) -> tuple[dict[str, _DescribedStem], list[Rejection]]:
+    """Return what is there of each stem class, and what data.json names but cannot be used."""
     classes = reference.stem_map(NAME)
-    files_by_class: dict[str, list[Path]] = {}
+    described: dict[str, _DescribedStem] = {}
     rejections: list[Rejection] = []
     for stem in description["stems"]:
         name = stem["stemName"]
+        has_bleed = any(item.get("has_bleed") for item in stem["tracks"])
         files = [folder / name / f"{item['id']}.{item['extension']}" for item in stem["tracks"]]
         if name not in classes:
             rejections.append(reject(folder / name, root, f"unknown stem {name!r}"))
@@ -74,9 +88,13 @@ def _read_stems(
             rejections += [reject(file, root, "no such file") for file in missing]
         elif not files:
             rejections.append(reject(folder / name, root, "names no sources"))
+        elif has_bleed and settings.exclude_bleed:
+            rejections.append(reject(folder / name, root, "has bleed, which is to be excluded"))
         else:
-            files_by_class.setdefault(classes[name], []).extend(files)
-    return files_by_class, rejections
+            found = described.setdefault(classes[name], _DescribedStem([], False))
+            found.files.extend(files)
+            found.has_bleed |= has_bleed
+    return described, rejections
 
 
 def assign_splits(tracks: list[Track]) -> list[Track]:

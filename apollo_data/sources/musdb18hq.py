@@ -6,6 +6,7 @@ from pathlib import Path
 from apollo_data.errors import AudioError
 from apollo_data.randomness import stable_fraction
 from apollo_data.records import Rejection, Stem, Track
+from apollo_data.settings import CatalogSettings
 from apollo_data.sources import reference
 from apollo_data.sources.song import (
     describe_stem,
@@ -27,7 +28,9 @@ def is_song(folder: Path) -> bool:
     return any(find_audio(folder, name) for name in reference.stem_map(NAME))
 
 
-def read_song(folder: Path, root: Path) -> tuple[Track | None, list[Rejection]]:
+def read_song(
+    folder: Path, root: Path, _settings: CatalogSettings
+) -> tuple[Track | None, list[Rejection]]:
     """Read one song; what is missing or unreadable is rejected, the rest is kept."""
     stems: list[Stem] = []
     rejections: list[Rejection] = []

@@ -7,6 +7,7 @@ import soundfile
 from small_songs import MOISES_SONGS, RATE, tone, write_moises_song, write_musdb_song
 
 from apollo_data.records import STEM_CLASSES
+from apollo_data.settings import CatalogSettings
 from apollo_data.sources import reference
 from apollo_data.sources.catalog import read_catalog
 from apollo_data.sources.song import split_by_hash
@@ -76,6 +77,20 @@ def test_missing_and_broken_files_are_rejected_and_the_rest_is_kept(tmp_path: Pa
     assert reasons["b/uuid/drums/drums-1.wav"] == "no such file"
     assert "is no description of a song" in reasons["c/broken/data.json"]
     assert reasons["c/odd/theremin"] == "unknown stem 'theremin'"
+
+
+def test_bleed_is_recorded_and_can_be_excluded(tmp_path: Path) -> None:
+    write_moises_song(tmp_path / "uuid", ("vocals", "drums", "piano"))
+    path = tmp_path / "uuid" / "data.json"
+    description = json.loads(path.read_text())
+    description["stems"][1]["tracks"][1]["has_bleed"] = True
+    path.write_text(json.dumps(description))
+    (track,) = read_catalog(tmp_path).tracks
+    bleeding = {stem.stem_class for stem in track.stems if stem.has_bleed}
+    assert bleeding == {"drums"}
+    catalog = read_catalog(tmp_path, CatalogSettings(exclude_bleed=True))
+    assert [stem.stem_class for stem in catalog.tracks[0].stems] == ["vocals", "piano"]
+    assert catalog.rejections[0].reason == "has bleed, which is to be excluded"
 
 
 def test_flac_mono_and_links_are_fine_and_a_song_counts_once(tmp_path: Path) -> None:
