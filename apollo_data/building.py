@@ -31,7 +31,7 @@ from apollo_data.runner import run
 from apollo_data.settings import Settings, settings_toml
 from apollo_data.shards import FORMAT_VERSION, ShardHead, ShardReader, ShardWriter
 from apollo_data.storage import key_of, remove_partials, sha256_file, whole_file
-from apollo_data.workfolder import WorkFolder, refusal
+from apollo_data.workfolder import WorkFolder, refuse_rejections
 
 _Pairs = tuple[MixRecipe, Samples, list[CodedClip]]
 
@@ -91,8 +91,8 @@ def build_shards(
             contextlib.closing(run(build_shard, tasks, workers)) as results,
         ):
             for outcome in results:
-                if settings.strict and outcome.rejections:
-                    raise refusal(outcome.rejections[0])
+                if settings.strict:
+                    refuse_rejections(outcome.rejections)
                 outcomes.append(outcome)
                 advance(outcome.info.targets + len(outcome.rejections))
     finally:

@@ -177,7 +177,10 @@ class ShardInfo:
 
 @dataclass(frozen=True)
 class Rejection:
-    """Something that was left out, where and why."""
+    """Something that was left out, where and why.
+
+    What the settings themselves exclude has their name under ``excluded_by`` in `detail`.
+    """
 
     path: str
     stage: str

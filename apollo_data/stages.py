@@ -30,7 +30,7 @@ from apollo_data.runner import run
 from apollo_data.settings import ActivitySettings, Settings
 from apollo_data.sources.catalog import read_catalog
 from apollo_data.storage import key_of
-from apollo_data.workfolder import WorkFolder, refusal
+from apollo_data.workfolder import WorkFolder, refuse_rejections
 
 
 def make_catalog(
@@ -46,8 +46,8 @@ def make_catalog(
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; name one that holds songs")
     catalog = read_catalog(root, settings.catalog)
-    if settings.strict and catalog.rejections:
-        raise refusal(catalog.rejections[0])
+    if settings.strict:
+        refuse_rejections(catalog.rejections)
     if not catalog.tracks:
         raise DataError(
             f"{root}: no song found, {len(catalog.rejections)} rejected; expected MUSDB18-HQ's "
@@ -89,6 +89,8 @@ def detect_activity(
     """Find the active spans of every stem of the catalog and write activity.jsonl."""
     key = key_of(tracks.header.key, settings.activity.model_dump(mode="json"))
     if is_current(work.activity, key):
+        if settings.strict:  # an earlier, lenient run may have left stems out
+            refuse_rejections(row for row in work.read_rejects() if row.stage == "sad")
         console.note("activity: nothing to do")
         return read_manifest(work.activity, "activity", StemActivity)
     tasks = [
@@ -114,7 +116,7 @@ def detect_activity(
             advance(1)
             if isinstance(outcome, Rejection):
                 if settings.strict:
-                    raise refusal(outcome)
+                    refuse_rejections([outcome])
                 rejections.append(outcome)
             else:
                 rows.append(outcome)

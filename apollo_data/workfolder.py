@@ -97,7 +97,9 @@ class WorkFolder:
         return read_manifest(self.rejects, "rejects", Rejection).rows
 
 
-def refusal(rejection: Rejection) -> DataError:
-    """Return the error that a rejection becomes in a strict run."""
-    where = "" if rejection.path in rejection.reason else f"{rejection.path}: "
-    return DataError(f"{where}{rejection.reason} (strict: nothing may be left out)")
+def refuse_rejections(rejections: Iterable[Rejection]) -> None:
+    """Raise the error that a strict run ends with if anything was left out but by choice."""
+    for row in rejections:
+        if "excluded_by" not in row.detail:
+            where = "" if row.path in row.reason else f"{row.path}: "
+            raise DataError(f"{where}{row.reason} (strict: nothing may be left out)")

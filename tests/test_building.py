@@ -238,6 +238,8 @@ def test_a_strict_build_ends_at_the_first_bad_file(tmp_path: Path, broken: str) 
     with pytest.raises(DataError, match=r"bass\.wav: .*strict: nothing may be left out"):
         build(songs, tmp_path / "strict", settings=strict)
     assert build(songs, tmp_path / "lenient").rejected == 0
+    with pytest.raises(DataError, match="strict"):
+        build(songs, tmp_path / "lenient", settings=strict)
     (row,) = WorkFolder.at(tmp_path / "lenient").read_rejects()
     assert row.path.endswith("Band 0 - Tune 0/bass.wav")
     assert row.stage == ("catalog" if broken == "header" else "sad")

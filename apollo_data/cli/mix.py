@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from apollo_data.cli.options import ALL_CORES, Config, Quiet, Songs, Workers
+from apollo_data.cli.options import ALL_CORES, Config, Quiet, Songs, Strict, Workers, read_settings
 from apollo_data.console import Console
 from apollo_data.pipeline import prepare
-from apollo_data.settings import load_settings
 from apollo_data.stages import plan_mixes
 from apollo_data.workfolder import WorkFolder
 
@@ -25,6 +24,7 @@ def register(app: typer.Typer) -> None:
         ] = None,
         config: Config = None,
         workers: Workers = ALL_CORES,
+        strict: Strict = False,
         quiet: Quiet = False,
     ) -> None:
         """Draw the recipes of all clips and write them down; no sample is rendered.
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
         Example: `apollo-data mix --in data/demo --config pipelines/demo.toml`
         """
         console = Console(quiet)
-        settings = load_settings(config)
+        settings = read_settings(config, strict)
         work = WorkFolder.of(songs, out, "mixes")
         found = prepare(songs, work, settings, workers, console)
         sizes = plan_mixes(found.tracks, found.activities, work, settings, console)

@@ -89,7 +89,9 @@ def _read_stems(
         elif not files:
             rejections.append(reject(folder / name, root, "names no sources"))
         elif has_bleed and settings.exclude_bleed:
-            rejections.append(reject(folder / name, root, "has bleed, which is to be excluded"))
+            row = reject(folder / name, root, "has bleed, which is to be excluded")
+            detail = {"excluded_by": "catalog.exclude_bleed"}
+            rejections.append(dataclasses.replace(row, detail=detail))
         else:
             found = described.setdefault(classes[name], _DescribedStem([], False))
             found.files.extend(files)

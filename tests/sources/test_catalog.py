@@ -6,11 +6,13 @@ import pytest
 import soundfile
 from small_songs import MOISES_SONGS, RATE, tone, write_moises_song, write_musdb_song
 
-from apollo_data.records import STEM_CLASSES
+from apollo_data.errors import DataError
+from apollo_data.records import STEM_CLASSES, Rejection
 from apollo_data.settings import CatalogSettings
 from apollo_data.sources import reference
 from apollo_data.sources.catalog import read_catalog
 from apollo_data.sources.song import split_by_hash
+from apollo_data.workfolder import refuse_rejections
 
 
 def test_both_layouts_are_found_by_what_is_in_them(songs: Path) -> None:
@@ -91,6 +93,9 @@ def test_bleed_is_recorded_and_can_be_excluded(tmp_path: Path) -> None:
     catalog = read_catalog(tmp_path, CatalogSettings(exclude_bleed=True))
     assert [stem.stem_class for stem in catalog.tracks[0].stems] == ["vocals", "piano"]
     assert catalog.rejections[0].reason == "has bleed, which is to be excluded"
+    refuse_rejections(catalog.rejections)  # a choice is nothing that a strict run ends at
+    with pytest.raises(DataError, match="strict"):
+        refuse_rejections([Rejection("a.wav", "catalog", "is broken")])
 
 
 def test_flac_mono_and_links_are_fine_and_a_song_counts_once(tmp_path: Path) -> None:
