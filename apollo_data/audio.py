@@ -7,6 +7,7 @@ Arrays are float32 of shape (channels, samples) with full scale 1.0.
 import functools
 import math
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,9 @@ from apollo_data.storage import whole_file
 Samples = npt.NDArray[np.float32]
 
 _RESAMPLER_MARGIN_SAMPLES = 4096
+# libsndfile quietly takes what is there of a truncated WAV file, and says so in its notes.
+_SHORT_DATA = re.compile(r"^\s*data : (\d+) \(should be (\d+)\)", re.MULTILINE)
+_UNKNOWN_LENGTH = "4294967295"  # what programs write that cannot go back to the header
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class AudioInfo:
     sample_rate: int
     channels: int
     frames: int
+    container: str
+    encoding: str
 
     @property
     def seconds(self) -> float:
@@ -44,14 +50,25 @@ class AudioInfo:
 
 
 def probe(path: Path) -> AudioInfo:
-    """Read a file's header; an `AudioError` says why it is no audio."""
+    """Read a file's header; an `AudioError` says why it is no audio, or not all of it."""
+    if not path.is_file():
+        raise AudioError(f"{path}: {'is no plain file' if path.exists() else 'no such file'}")
     try:
-        info = soundfile.info(str(path))
+        with soundfile.SoundFile(str(path)) as source:
+            info = AudioInfo(
+                source.samplerate, source.channels, source.frames, source.format, source.subtype
+            )
+            notes = source.extra_info
     except (soundfile.LibsndfileError, OSError) as error:
         raise AudioError(f"{path}: {_reason(path, error)}") from None
     if info.frames <= 0:
         raise AudioError(f"{path}: holds no samples")
-    return AudioInfo(info.samplerate, info.channels, info.frames)
+    if (promise := _SHORT_DATA.search(notes)) and promise[1] != _UNKNOWN_LENGTH:
+        raise AudioError(
+            f"{path}: is truncated: its header promises {promise[1]} bytes of samples, "
+            f"{promise[2]} are there"
+        )
+    return info
 
 
 def _reason(path: Path, error: Exception) -> str:
@@ -60,7 +77,7 @@ def _reason(path: Path, error: Exception) -> str:
     if path.is_file() and path.stat().st_size == 0:
         return "is an empty file"
     if isinstance(error, soundfile.LibsndfileError):
-        return f"cannot be read as audio ({error.error_string})"
+        return f"cannot be read as audio ({error.error_string or 'its samples are damaged'})"
     return f"cannot be read ({error})"
 
 

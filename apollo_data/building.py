@@ -74,13 +74,7 @@ class BuildReport:
 def build_shards(
     work: WorkFolder, settings: Settings, sizes: dict[str, int], workers: int, console: Console
 ) -> BuildReport:
-    """Build every shard of the plan in mixes.jsonl that is not there yet.
-
-    Raises
-    ------
-    DataError
-        More clips were rejected than the settings allow; all the others are built.
-    """
+    """Build every shard of the plan in mixes.jsonl that is not there yet."""
     remove_partials(work.shards)
     tasks = _tasks(work, settings, _known_shards(work))
     total = sum(sizes.values())
@@ -105,11 +99,6 @@ def build_shards(
         work.shard_list, "shards", infos, key_of([info.key for info in infos]), work.path
     )
     reused = sum(outcome.reused for outcome in outcomes)
-    if len(rejections) > settings.shards.max_rejected_share * total:
-        raise DataError(
-            f"{work.rejects}: {len(rejections)} of {total} clips were rejected, more than the "
-            f"share of {settings.shards.max_rejected_share:g} that shards.max_rejected_share allows"
-        )
     return BuildReport(infos, len(rejections), total, reused)
 
 

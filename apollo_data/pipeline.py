@@ -8,6 +8,7 @@ from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.manifest import Manifest, read_manifest
 from apollo_data.records import StemActivity, Track
+from apollo_data.rejects import refuse_share, refuse_too_many, tell_rejections
 from apollo_data.settings import Settings
 from apollo_data.sources.demo import write_demo
 from apollo_data.stages import detect_activity, make_catalog, plan_mixes
@@ -38,7 +39,7 @@ def prepare(
         path = source if source.is_file() else source / work.tracks.name
         tracks = read_manifest(path, "tracks", Track)
     else:
-        tracks = make_catalog(source, work, settings, console)
+        tracks = make_catalog(source, work, settings, workers, console)
     activities = detect_activity(tracks, work, settings, workers, console)
     return Prepared(tracks, activities)
 
@@ -57,7 +58,7 @@ def build_h5(
     Raises
     ------
     DataError
-        There are no songs, or too many clips were rejected.
+        There are no songs; or, after all else is built, too many files or clips were rejected.
     BusyError
         Another build is at work in the same folder.
     """
@@ -70,7 +71,11 @@ def build_h5(
                 raise DataError(f"{source}: no such folder; name your songs with --in DIR")
         prepared = prepare(source, work, settings, workers, console)
         sizes = plan_mixes(prepared.tracks, prepared.activities, work, settings, console)
-        return build_shards(work, settings, sizes, workers, console)
+        report = build_shards(work, settings, sizes, workers, console)
+        tell_rejections(work.read_rejects(), console)
+        refuse_too_many(work, prepared.tracks.rows, settings)
+        refuse_share(work, report.rejected, report.drawn, "clips", settings)
+        return report
 
 
 def make_demo(out: Path, settings: Settings, workers: int, console: Console) -> None:

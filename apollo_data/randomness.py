@@ -29,4 +29,5 @@ def stable_fraction(name: str) -> float:
     >>> 0.0 <= stable_fraction("moisesdb/example") < 1.0
     True
     """
-    return int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest()[:8], "big") / 2.0**64
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") / 2.0**64

@@ -46,6 +46,41 @@ def category_of(stem_classes: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True)
+class Levels:
+    """What listening to a whole file tells.
+
+    `peak` and `dc_offset` are linear with full scale 1.0, `rms_dbfs` is that of all channels
+    together; `clipped_share` counts samples at full scale or above, `silent_share` frames of
+    10 ms below -70 dBFS.
+    """
+
+    peak: float
+    rms_dbfs: float
+    clipped_share: float
+    dc_offset: float
+    silent_share: float
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What is known about one audio file; `problem` says why it cannot be used.
+
+    Size and modification time tell whether the row still speaks of the file that is there.
+    """
+
+    path: str
+    bytes: int
+    modified_ns: int
+    format: str = ""
+    sample_rate: int = 0
+    channels: int = 0
+    seconds: float = 0.0
+    levels: Levels | None = None
+    sha256: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
 class Stem:
     """One stem of one song: a file, or a folder of which `sources` are summed.
 

@@ -44,6 +44,12 @@ class CatalogSettings(_Section):
 
     exclude_bleed: bool = False
     """Leave out the sources that MoisesDB marks as having other instruments' sound in them."""
+    split_by: Literal["artist", "song"] = "artist"
+    """Keep training songs apart from test songs by their artist where known, or by song only."""
+    measure: bool = True
+    """Read every file to its end: finds damage that headers hide, and its levels."""
+    sha256: bool = False
+    """Store each file's SHA-256 too."""
 
 
 class ActivitySettings(_Section):
@@ -109,8 +115,6 @@ class ShardSettings(_Section):
     valid_clips: Annotated[int, Field(ge=0)] = 500
     clips_per_shard: PositiveInt = 256
     dtype: Literal["int16", "float32"] = "int16"
-    max_rejected_share: Share = 0.05
-    """If more is rejected than this, the build finishes and then ends with exit status 1."""
 
 
 class EvaluationSettings(_Section):
@@ -176,6 +180,8 @@ class Settings(_Section):
     """Where raw audio comes from: a folder in a known layout, or the synthesised demo songs."""
     strict: bool = False
     """End the run at the first thing that must be left out, instead of recording it."""
+    max_rejected_share: Share = 0.05
+    """If more files or clips are rejected than this, the run finishes and exits with status 1."""
     demo: DemoSettings = DemoSettings()
     catalog: CatalogSettings = CatalogSettings()
     activity: ActivitySettings = ActivitySettings()

@@ -28,15 +28,18 @@ from apollo_data.mixing import MixPool
 from apollo_data.records import SPLITS, MixRecipe, Mixture, Rejection, Stem, StemActivity, Track
 from apollo_data.runner import run
 from apollo_data.settings import ActivitySettings, Settings
-from apollo_data.sources.catalog import read_catalog
+from apollo_data.sources.catalog import Catalog, find_songs, read_catalog
+from apollo_data.sources.exclusions import Exclusions
+from apollo_data.sources.song import audio_files, look_with
 from apollo_data.storage import key_of
+from apollo_data.survey import survey_files
 from apollo_data.workfolder import WorkFolder, refuse_rejections
 
 
 def make_catalog(
-    root: Path, work: WorkFolder, settings: Settings, console: Console
+    root: Path, work: WorkFolder, settings: Settings, workers: int, console: Console
 ) -> Manifest[Track]:
-    """Find all songs below `root` and write tracks.jsonl.
+    """Find all songs below `root`, look at their files and write files.jsonl and tracks.jsonl.
 
     Raises
     ------
@@ -45,7 +48,7 @@ def make_catalog(
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; name one that holds songs")
-    catalog = read_catalog(root, settings.catalog)
+    catalog = _look_and_read(root, work, settings, workers, console)
     if settings.strict:
         refuse_rejections(catalog.rejections)
     if not catalog.tracks:
@@ -62,6 +65,18 @@ def make_catalog(
     left_out = f"; {len(catalog.rejections)} rejected" if catalog.rejections else ""
     console.note(f"catalog: {len(catalog.tracks)} songs ({shares}){left_out}")
     return read_manifest(work.tracks, "tracks", Track)
+
+
+def _look_and_read(
+    root: Path, work: WorkFolder, settings: Settings, workers: int, console: Console
+) -> Catalog:
+    """Read the catalog of what is not excluded, each file looked at once."""
+    exclusions = Exclusions(work.read_exclusions())
+    files = [file for _, folder in find_songs(root) for file in audio_files(folder)]
+    known = survey_files(files, root, work.path, settings.catalog, workers, console)
+    catalog = read_catalog(root, settings.catalog, look_with(known, root, settings.catalog))
+    tracks, refused = exclusions.apply(catalog.tracks)
+    return Catalog(tuple(tracks), (*exclusions.mark(catalog.rejections), *refused))
 
 
 def _file_states(root: Path, tracks: Sequence[Track]) -> list[tuple[str, int, int]]:

@@ -24,6 +24,8 @@ class WorkFolder:
         The manifests of the stages up to the plan of all clips.
     rejects
         What was left out, where and why.
+    exclusions
+        What is to be left out by choice; see `apollo_data.sources.exclusions`.
     shards
         The folder with one folder a split.
     shard_list
@@ -36,6 +38,7 @@ class WorkFolder:
     activity: Path
     mixes: Path
     rejects: Path
+    exclusions: Path
     shards: Path
     shard_list: Path
 
@@ -49,6 +52,7 @@ class WorkFolder:
             activity=path / "activity.jsonl",
             mixes=path / "mixes.jsonl",
             rejects=path / "rejects.jsonl",
+            exclusions=path / "exclusions.jsonl",
             shards=path / "shards",
             shard_list=path / "shards.jsonl",
         )
@@ -90,6 +94,12 @@ class WorkFolder:
             earlier = [row for row in rows if row.stage not in stages]
         write_manifest(self.rejects, "rejects", [*earlier, *rejections], "", self.path)
 
+    def read_exclusions(self) -> tuple[Rejection, ...]:
+        """Return all rows of exclusions.jsonl; none if there is no such file."""
+        if not self.exclusions.exists():
+            return ()
+        return read_manifest(self.exclusions, "exclusions", Rejection).rows
+
     def read_rejects(self) -> tuple[Rejection, ...]:
         """Return all rows of rejects.jsonl; none if there is no such file."""
         if not self.rejects.exists():
@@ -97,9 +107,14 @@ class WorkFolder:
         return read_manifest(self.rejects, "rejects", Rejection).rows
 
 
+def by_choice(row: Rejection) -> bool:
+    """Tell whether something was left out because the user wants it so."""
+    return "excluded_by" in row.detail
+
+
 def refuse_rejections(rejections: Iterable[Rejection]) -> None:
     """Raise the error that a strict run ends with if anything was left out but by choice."""
     for row in rejections:
-        if "excluded_by" not in row.detail:
+        if not by_choice(row):
             where = "" if row.path in row.reason else f"{row.path}: "
             raise DataError(f"{where}{row.reason} (strict: nothing may be left out)")

@@ -25,10 +25,11 @@ def tone(name: str, seconds: float = SECONDS, rate: int = RATE) -> np.ndarray:
     return sound.astype(np.float32)
 
 
-def write_musdb_song(folder: Path, **sounds: np.ndarray) -> None:
+def write_musdb_song(folder: Path, seconds: float = SECONDS, **sounds: np.ndarray) -> None:
     """Write a song in MUSDB18-HQ's layout."""
     folder.mkdir(parents=True)
-    stems = {name: tone(f"{folder.name}{name}") for name in ("drums", "bass", "other", "vocals")}
+    names = ("drums", "bass", "other", "vocals")
+    stems = {name: tone(f"{folder.name}{name}", seconds) for name in names}
     stems |= sounds
     shortest = min(len(stem) for stem in stems.values())
     stems["mixture"] = sum(stem[:shortest] for stem in stems.values())
@@ -36,21 +37,23 @@ def write_musdb_song(folder: Path, **sounds: np.ndarray) -> None:
         soundfile.write(folder / f"{name}.wav", sound, RATE, subtype="PCM_16")
 
 
-def write_moises_song(folder: Path, classes: tuple[str, ...] = STEM_CLASSES) -> None:
+def write_moises_song(
+    folder: Path, classes: tuple[str, ...] = STEM_CLASSES, seconds: float = SECONDS
+) -> None:
     """Write a song in MoisesDB's layout; drums have two sources."""
     stems = []
     for name in classes:
         sources = [f"{name}-{number}" for number in range(2 if name == "drums" else 1)]
         (folder / name).mkdir(parents=True)
         for source in sources:
-            sound = tone(f"{folder.name}{source}")
+            sound = tone(f"{folder.name}{source}", seconds)
             soundfile.write(folder / name / f"{source}.wav", sound, RATE, subtype="PCM_16")
         tracks = [
             {"id": source, "trackType": "x", "extension": "wav", "has_bleed": False}
             for source in sources
         ]
         stems.append({"id": name, "stemName": name, "tracks": tracks})
-    description = {"song": "A Song", "artist": "Somebody", "genre": "none", "stems": stems}
+    description = {"song": "A Song", "artist": "", "genre": "none", "stems": stems}
     (folder / "data.json").write_text(json.dumps(description))
 
 

@@ -162,8 +162,8 @@ def test_a_file_that_breaks_after_the_catalog_costs_its_clips_and_no_more(tmp_pa
             "train_clips": 10,
             "valid_clips": 3,
             "clips_per_shard": 4,
-            "max_rejected_share": 0.9,
-        }
+        },
+        max_rejected_share=0.9,
     )
     work = WorkFolder.at(tmp_path / "out")
     build_h5(songs, work, lenient, 1, QUIET)
@@ -224,8 +224,10 @@ def test_a_killed_build_goes_on_to_the_same_result(
     assert not list(out.rglob("*.partial"))
 
 
-@pytest.mark.parametrize("broken", ["header", "samples"])
-def test_a_strict_build_ends_at_the_first_bad_file(tmp_path: Path, broken: str) -> None:
+@pytest.mark.parametrize(
+    ("broken", "stage"), [("header", "catalog"), ("samples", "catalog"), ("samples", "sad")]
+)
+def test_a_strict_build_ends_at_the_first_bad_file(tmp_path: Path, broken: str, stage: str) -> None:
     songs = write_songs(tmp_path / "songs")
     victim = songs / "mus/train/Band 0 - Tune 0/bass.wav"
     if broken == "header":
@@ -234,15 +236,18 @@ def test_a_strict_build_ends_at_the_first_bad_file(tmp_path: Path, broken: str) 
         sound, rate = soundfile.read(victim)
         sound[1000] = np.nan
         soundfile.write(victim, sound, rate, subtype="FLOAT")
-    strict = small_settings(strict=True)
+    # A catalog that reads headers only leaves it to the next stage to find bad samples.
+    catalog = {"measure": stage == "catalog"}
+    strict = small_settings(strict=True, catalog=catalog)
+    lenient = small_settings(catalog=catalog, max_rejected_share=0.1)
     with pytest.raises(DataError, match=r"bass\.wav: .*strict: nothing may be left out"):
         build(songs, tmp_path / "strict", settings=strict)
-    assert build(songs, tmp_path / "lenient").rejected == 0
+    assert build(songs, tmp_path / "lenient", settings=lenient).rejected == 0
     with pytest.raises(DataError, match="strict"):
         build(songs, tmp_path / "lenient", settings=strict)
     (row,) = WorkFolder.at(tmp_path / "lenient").read_rejects()
     assert row.path.endswith("Band 0 - Tune 0/bass.wav")
-    assert row.stage == ("catalog" if broken == "header" else "sad")
+    assert row.stage == stage
     plan = (tmp_path / "lenient" / "mixes.jsonl").read_text()
     assert "Band 0 - Tune 0/drums.wav" in plan
     assert "Band 0 - Tune 0/bass.wav" not in plan

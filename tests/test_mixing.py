@@ -150,7 +150,7 @@ def test_a_split_without_songs_gets_no_clips_and_says_so_when_asked() -> None:
 def test_rendering_is_the_sum_of_stems_at_their_gains(songs: Path, tmp_path: Path) -> None:
     work = WorkFolder.at(tmp_path)
     settings = small_settings()
-    tracks = make_catalog(songs, work, settings, Console(quiet=True))
+    tracks = make_catalog(songs, work, settings, 1, Console(quiet=True))
     activities = detect_activity(tracks, work, settings, 1, Console(quiet=True))
     train = MixPool(tracks.rows, activities.rows, "train", settings)
     recipe = next(recipe for index in range(50) if len((recipe := train.draw(index)).stems) >= 2)

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from apollo_data.cli.options import Config, Quiet, Strict, read_settings
+from apollo_data.cli.options import ALL_CORES, Config, Quiet, Strict, Workers, read_settings
 from apollo_data.console import Console
 from apollo_data.records import SPLITS
+from apollo_data.rejects import refuse_too_many, tell_rejections
 from apollo_data.stages import make_catalog
 from apollo_data.workfolder import WorkFolder
 
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
             typer.Option("--out", "-o", help="Working folder or tracks.jsonl to write."),
         ] = None,
         config: Config = None,
+        workers: Workers = ALL_CORES,
         strict: Strict = False,
         quiet: Quiet = False,
     ) -> None:
@@ -35,7 +37,8 @@ def register(app: typer.Typer) -> None:
         """
         console = Console(quiet)
         work = WorkFolder.of(songs, out, "tracks")
-        tracks = make_catalog(songs, work, read_settings(config, strict), console)
+        settings = read_settings(config, strict)
+        tracks = make_catalog(songs, work, settings, workers, console)
         counts = Counter((track.source, track.split) for track in tracks.rows)
         console.table(
             str(work.tracks),
@@ -45,3 +48,5 @@ def register(app: typer.Typer) -> None:
                 for source in sorted({source for source, _ in counts})
             ],
         )
+        tell_rejections(work.read_rejects(), console)
+        refuse_too_many(work, tracks.rows, settings)

@@ -8,6 +8,7 @@ import typer
 from apollo_data.cli.options import ALL_CORES, Config, Quiet, Songs, Strict, Workers, read_settings
 from apollo_data.console import Console
 from apollo_data.pipeline import prepare
+from apollo_data.rejects import refuse_too_many
 from apollo_data.stages import plan_mixes
 from apollo_data.workfolder import WorkFolder
 
@@ -38,3 +39,4 @@ def register(app: typer.Typer) -> None:
         sizes = plan_mixes(found.tracks, found.activities, work, settings, console)
         rows = [[split, str(count)] for split, count in sizes.items()]
         console.table(str(work.mixes), ["split", "recipes"], rows)
+        refuse_too_many(work, found.tracks.rows, settings)

@@ -9,6 +9,8 @@ from types import ModuleType
 from apollo_data.records import Rejection, Track
 from apollo_data.settings import CatalogSettings
 from apollo_data.sources import moisesdb, musdb18hq
+from apollo_data.sources.artists import keep_apart
+from apollo_data.sources.song import Look, look_with
 
 SOURCES: tuple[ModuleType, ...] = (musdb18hq, moisesdb)
 
@@ -39,13 +41,26 @@ def find_songs(root: Path) -> Iterator[tuple[ModuleType, Path]]:
             folders[:] = sorted(item for item in folders if not item.startswith("."))
 
 
-def read_catalog(root: Path, settings: CatalogSettings | None = None) -> Catalog:
-    """Read every song below `root`; a song id found twice is kept once and rejected after."""
+def read_catalog(
+    root: Path, settings: CatalogSettings | None = None, look: Look | None = None
+) -> Catalog:
+    """Read every song below `root`; a song id found twice is kept once and rejected after.
+
+    Parameters
+    ----------
+    root
+        The folder to search.
+    settings
+        What is taken; the defaults without them.
+    look
+        Knows the files; without it, each is read here and now.
+    """
     settings = settings or CatalogSettings()
+    look = look or look_with({}, root, settings)
     tracks: dict[str, Track] = {}
     rejections: list[Rejection] = []
     for source, folder in find_songs(root):
-        track, refused = source.read_song(folder, root, settings)
+        track, refused = source.read_song(folder, root, settings, look)
         rejections += refused
         if track is None:
             continue
@@ -61,4 +76,7 @@ def read_catalog(root: Path, settings: CatalogSettings | None = None) -> Catalog
             [track for track in tracks.values() if track.source == source.NAME]
         )
     ]
+    if settings.split_by == "artist":
+        kept, refused = keep_apart(kept)
+        rejections += refused
     return Catalog(tuple(sorted(kept, key=lambda track: track.song)), tuple(rejections))

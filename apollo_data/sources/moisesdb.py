@@ -2,14 +2,22 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from apollo_data.errors import AudioError
 from apollo_data.records import Rejection, Stem, Track
 from apollo_data.settings import CatalogSettings
 from apollo_data.sources import reference
-from apollo_data.sources.song import describe_stem, mixture_of, reject, split_by_hash
+from apollo_data.sources.artists import split_of
+from apollo_data.sources.song import (
+    Look,
+    describe_stem,
+    mixture_of,
+    reject,
+    reject_unnamed,
+    reject_unusable,
+)
 
 NAME = "moisesdb"
 _DESCRIPTION = "data.json"
@@ -27,7 +35,7 @@ def is_song(folder: Path) -> bool:
 
 
 def read_song(
-    folder: Path, root: Path, settings: CatalogSettings
+    folder: Path, root: Path, settings: CatalogSettings, look: Look
 ) -> tuple[Track | None, list[Rejection]]:
     """Read one song; a stem with a missing or unreadable source is left out as a whole.
 
@@ -39,28 +47,29 @@ def read_song(
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = f"is no description of a song ({type(error).__name__}: {error})"
         return None, [reject(folder / _DESCRIPTION, root, why)]
+    unnamed = reject_unnamed(folder, root, _named(description, folder), "is not named by data.json")
     stems: list[Stem] = []
     for stem_class, found in described.items():
-        try:
-            stem = describe_stem(stem_class, found.files, root)
-            stems.append(dataclasses.replace(stem, has_bleed=found.has_bleed))
-        except AudioError as error:
-            rejections.append(reject(folder / found.files[0].parent.name, root, str(error)))
+        if refused := reject_unusable(found.files, root, look):
+            rejections += refused
+            continue
+        stem = describe_stem(stem_class, found.files, root, look)
+        stems.append(dataclasses.replace(stem, has_bleed=found.has_bleed))
     if not stems:
-        return None, rejections
-    song = f"{NAME}/{folder.name}"
+        return None, [*rejections, *unnamed]
+    song, artist = f"{NAME}/{folder.name}", str(description.get("artist") or "")
     kept = {stem.stem_class for stem in stems}
     whole = [file for name, found in described.items() if name in kept for file in found.files]
     track = Track(
         song=song,
         source=NAME,
-        split=split_by_hash(song),
+        split=split_of(song, artist, settings.split_by),
         title=str(description.get("song", folder.name)),
-        artist=str(description.get("artist", "")),
+        artist=artist,
         stems=tuple(stems),
-        mixture=None if rejections else mixture_of(whole, root),
+        mixture=None if rejections else mixture_of(whole, root, look),
     )
-    return track, rejections
+    return track, [*rejections, *unnamed]
 
 
 @dataclasses.dataclass
@@ -81,10 +90,10 @@ def _read_stems(
     for stem in description["stems"]:
         name = stem["stemName"]
         has_bleed = any(item.get("has_bleed") for item in stem["tracks"])
-        files = [folder / name / f"{item['id']}.{item['extension']}" for item in stem["tracks"]]
+        files = _sources(stem, folder)
         if name not in classes:
             rejections.append(reject(folder / name, root, f"unknown stem {name!r}"))
-        elif missing := [file for file in files if not file.is_file()]:
+        elif missing := [file for file in files if not os.path.lexists(file)]:
             rejections += [reject(file, root, "no such file") for file in missing]
         elif not files:
             rejections.append(reject(folder / name, root, "names no sources"))
@@ -97,6 +106,15 @@ def _read_stems(
             found.files.extend(files)
             found.has_bleed |= has_bleed
     return described, rejections
+
+
+def _sources(stem: dict[str, Any], folder: Path) -> list[Path]:
+    place = folder / stem["stemName"]
+    return [place / f"{item['id']}.{item['extension']}" for item in stem["tracks"]]
+
+
+def _named(description: dict[str, Any], folder: Path) -> list[Path]:
+    return [file for stem in description["stems"] for file in _sources(stem, folder)]
 
 
 def assign_splits(tracks: list[Track]) -> list[Track]:

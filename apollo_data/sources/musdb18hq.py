@@ -3,18 +3,20 @@
 import dataclasses
 from pathlib import Path
 
-from apollo_data.errors import AudioError
 from apollo_data.randomness import stable_fraction
 from apollo_data.records import Rejection, Stem, Track
 from apollo_data.settings import CatalogSettings
 from apollo_data.sources import reference
+from apollo_data.sources.artists import split_of
 from apollo_data.sources.song import (
+    Look,
     describe_stem,
     find_audio,
     mixture_of,
     reject,
+    reject_unnamed,
+    reject_unusable,
     relative_to,
-    split_by_hash,
 )
 
 NAME = "musdb18hq"
@@ -29,48 +31,51 @@ def is_song(folder: Path) -> bool:
 
 
 def read_song(
-    folder: Path, root: Path, _settings: CatalogSettings
+    folder: Path, root: Path, settings: CatalogSettings, look: Look
 ) -> tuple[Track | None, list[Rejection]]:
     """Read one song; what is missing or unreadable is rejected, the rest is kept."""
     stems: list[Stem] = []
-    rejections: list[Rejection] = []
+    files = [find_audio(folder, name) for name in ("mixture", *reference.stem_map(NAME))]
+    rejections = reject_unnamed(folder, root, filter(None, files), "is not one of this layout's")
     for name, stem_class in reference.stem_map(NAME).items():
         file = find_audio(folder, name)
         if file is None:
             rejections.append(reject(folder / f"{name}.wav", root, "no such file"))
             continue
-        try:
-            stems.append(describe_stem(stem_class, [file], root))
-        except AudioError as error:
-            rejections.append(reject(file, root, str(error)))
+        if refused := reject_unusable([file], root, look):
+            rejections += refused
+        else:
+            stems.append(describe_stem(stem_class, [file], root, look))
     mixture_file = find_audio(folder, "mixture")
     mixture = None
     if mixture_file is not None:
-        try:
-            mixture = mixture_of([mixture_file], root)
-        except AudioError as error:
-            rejections.append(reject(mixture_file, root, str(error)))
+        if refused := reject_unusable([mixture_file], root, look):
+            rejections += refused
+        else:
+            mixture = mixture_of([mixture_file], root, look)
     if not stems:
         return None, rejections
     artist, _, title = folder.name.partition(" - ")
+    artist = artist if title else ""
+    song = f"{NAME}/{folder.name}"
     track = Track(
-        song=f"{NAME}/{folder.name}",
+        song=song,
         source=NAME,
-        split=_folder_split(folder, root),
+        split=_folder_split(folder, root) or split_of(song, artist, settings.split_by),
         title=title or folder.name,
-        artist=artist if title else "",
+        artist=artist,
         stems=tuple(stems),
         mixture=mixture,
     )
     return track, rejections
 
 
-def _folder_split(folder: Path, root: Path) -> str:
-    """Return the split that the nearest `train` or `test` folder names; by hash without one."""
+def _folder_split(folder: Path, root: Path) -> str | None:
+    """Return the split that the nearest `train` or `test` folder names, or None."""
     for part in reversed((root.name, *Path(relative_to(folder, root)).parts[:-1])):
         if part in ("train", "test"):
             return part
-    return split_by_hash(f"{NAME}/{folder.name}")
+    return None
 
 
 def assign_splits(tracks: list[Track]) -> list[Track]:
@@ -80,7 +85,7 @@ def assign_splits(tracks: list[Track]) -> list[Track]:
     training songs with the smallest hashes by threshold, at least one where there are two.
     """
     training = [track.song for track in tracks if track.split == "train"]
-    titles = reference.validation_songs(NAME)
+    titles = reference.official_songs(NAME, "valid")
     valid = {song for song in training if song.removeprefix(f"{NAME}/") in titles}
     if not valid and not any(track.split == "valid" for track in tracks):
         valid = {song for song in training if stable_fraction(song) < _VALID_SHARE}

@@ -32,6 +32,8 @@ class SourceFacts:
         The archive's SHA-256 in hexadecimal.
     approximate_bytes, approximate_unpacked_bytes
         Sizes of the archive and of what is in it, good enough to plan with.
+    songs, hours
+        How many songs it has, and their length in all.
     licence, licence_address, terms
         Its name, its text's URL, and what it means for the user in a sentence.
     """
@@ -44,6 +46,8 @@ class SourceFacts:
     sha256: str
     approximate_bytes: int
     approximate_unpacked_bytes: int
+    songs: int
+    hours: float
     licence: str
     licence_address: str
     terms: str
@@ -63,9 +67,9 @@ def stem_map(source: str) -> dict[str, str]:
     return dict(_facts("stem_maps.toml")[source])
 
 
-def validation_songs(source: str) -> frozenset[str]:
-    """Return the names of a source's official validation songs."""
-    return frozenset(_facts("splits.toml")[source]["valid"])
+def official_songs(source: str, split: str) -> frozenset[str]:
+    """Return the names of a source's songs in an official split; none where it has no list."""
+    return frozenset(_facts("splits.toml").get(source, {}).get(split, ()))
 
 
 def source_facts(source: str) -> SourceFacts:

@@ -1,53 +1,76 @@
 """What every source needs to turn a song's files into a `Track`."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from apollo_data.audio import probe
 from apollo_data.errors import AudioError
-from apollo_data.randomness import stable_fraction
-from apollo_data.records import Mixture, Rejection, Stem
+from apollo_data.levels import survey_file
+from apollo_data.records import FileFacts, Mixture, Rejection, Stem
+from apollo_data.settings import CatalogSettings
 
 STAGE = "catalog"
 AUDIO_SUFFIXES = (".wav", ".flac")
+
+Look = Callable[[Path], FileFacts]
+"""Returns what is known of a file, or raises an `AudioError` where it cannot be used."""
+
+
+def look_with(known: dict[Path, FileFacts], root: Path, settings: CatalogSettings) -> Look:
+    """Return a `Look` that takes what is known already and looks at the other files itself."""
+
+    def look(path: Path) -> FileFacts:
+        facts = known.get(path) or survey_file(path, root, settings)
+        if facts.problem:
+            raise AudioError(f"{path}: {facts.problem}")
+        return facts
+
+    return look
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """Return all files below a song's folder that look like audio by their names, sorted."""
+    found = (
+        Path(place) / name
+        for place, _folders, names in os.walk(folder)
+        for name in names
+        if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
+    )
+    return sorted(found)
 
 
 def find_audio(folder: Path, name: str) -> Path | None:
     """Return the file `name` with one of the lossless suffixes, or None."""
     for suffix in AUDIO_SUFFIXES:
-        if (path := folder / f"{name}{suffix}").is_file():
+        if os.path.lexists(path := folder / f"{name}{suffix}"):
             return path
     return None
 
 
-def describe_stem(stem_class: str, files: Sequence[Path], root: Path) -> Stem:
-    """Probe a stem's files; it lasts as long as its shortest one.
+def describe_stem(stem_class: str, files: Sequence[Path], root: Path, look: Look) -> Stem:
+    """Look at a stem's files; it lasts as long as its shortest one.
 
     Raises
     ------
     AudioError
-        A file is unreadable, empty or neither mono nor stereo.
+        A file cannot be used.
     """
-    infos = [probe(file) for file in files]
-    for file, info in zip(files, infos, strict=True):
-        if info.channels > 2:
-            raise AudioError(f"{file}: has {info.channels} channels, expected 1 or 2")
+    facts = [look(file) for file in files]
     path, sources = _place(files, root)
     return Stem(
         stem_class=stem_class,
         path=path,
         sources=sources,
-        seconds=round(min(info.seconds for info in infos), 6),
-        sample_rate=infos[0].sample_rate,
-        channels=max(info.channels for info in infos),
+        seconds=round(min(item.seconds for item in facts), 6),
+        sample_rate=facts[0].sample_rate,
+        channels=max(item.channels for item in facts),
     )
 
 
-def mixture_of(files: Sequence[Path], root: Path) -> Mixture:
-    """Probe the files whose sum is the whole song; it lasts as long as the longest one."""
+def mixture_of(files: Sequence[Path], root: Path, look: Look) -> Mixture:
+    """Look at the files whose sum is the whole song; it lasts as long as the longest one."""
     path, sources = _place(files, root)
-    return Mixture(path, round(max(probe(file).seconds for file in files), 6), sources)
+    return Mixture(path, round(max(look(file).seconds for file in files), 6), sources)
 
 
 def _place(files: Sequence[Path], root: Path) -> tuple[str, tuple[str, ...]]:
@@ -68,9 +91,18 @@ def reject(path: Path, root: Path, reason: str) -> Rejection:
     return Rejection(relative_to(path, root), STAGE, reason.removeprefix(f"{path}: "))
 
 
-def split_by_hash(song: str, valid_share: float = 0.1, test_share: float = 0.1) -> str:
-    """Return a song's split from a hash of its id: stable whatever other songs there are."""
-    fraction = stable_fraction(song)
-    if fraction >= 1.0 - test_share:
-        return "test"
-    return "valid" if fraction >= 1.0 - test_share - valid_share else "train"
+def reject_unusable(files: Iterable[Path], root: Path, look: Look) -> list[Rejection]:
+    """Return a row for each file that cannot be used."""
+    rows: list[Rejection] = []
+    for file in files:
+        try:
+            look(file)
+        except AudioError as error:
+            rows.append(reject(file, root, str(error)))
+    return rows
+
+
+def reject_unnamed(folder: Path, root: Path, named: Iterable[Path], reason: str) -> list[Rejection]:
+    """Return a row for each audio file of a song that its layout has no use for."""
+    known = set(named)
+    return [reject(file, root, reason) for file in audio_files(folder) if file not in known]

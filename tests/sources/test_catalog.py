@@ -6,13 +6,18 @@ import pytest
 import soundfile
 from small_songs import MOISES_SONGS, RATE, tone, write_moises_song, write_musdb_song
 
+from apollo_data.console import Console
 from apollo_data.errors import DataError
+from apollo_data.levels import survey_file
 from apollo_data.records import STEM_CLASSES, Rejection
-from apollo_data.settings import CatalogSettings
+from apollo_data.settings import CatalogSettings, Settings
 from apollo_data.sources import reference
+from apollo_data.sources.artists import split_by_hash
 from apollo_data.sources.catalog import read_catalog
-from apollo_data.sources.song import split_by_hash
-from apollo_data.workfolder import refuse_rejections
+from apollo_data.sources.exclusions import Exclusions
+from apollo_data.stages import make_catalog
+from apollo_data.storage import sha256_file
+from apollo_data.workfolder import WorkFolder, by_choice, refuse_rejections
 
 
 def test_both_layouts_are_found_by_what_is_in_them(songs: Path) -> None:
@@ -36,7 +41,7 @@ def test_both_layouts_are_found_by_what_is_in_them(songs: Path) -> None:
 
 
 def test_splits_are_stable_and_the_14_official_songs_are_validation(tmp_path: Path) -> None:
-    official = sorted(reference.validation_songs("musdb18hq"))
+    official = sorted(reference.official_songs("musdb18hq", "valid"))
     assert len(official) == 14
     for name in (official[0], "A - B", "C - D"):
         write_musdb_song(tmp_path / "train" / name)
@@ -125,3 +130,112 @@ def test_a_stem_is_as_long_as_its_shortest_source_and_the_song_as_its_longest(
     assert seconds == {"vocals": 8.0, "drums": 3.0}
     assert track.mixture is not None
     assert track.mixture.seconds == 8.0
+
+
+def test_files_that_the_layout_does_not_name_are_told(tmp_path: Path) -> None:
+    write_musdb_song(tmp_path / "a" / "X - Y")
+    soundfile.write(tmp_path / "a/X - Y/accompaniment.wav", tone("x"), RATE)
+    write_moises_song(tmp_path / "b" / "uuid", ("vocals", "piano"))
+    soundfile.write(tmp_path / "b/uuid/piano/take 2.wav", tone("x"), RATE)
+    catalog = read_catalog(tmp_path)
+    assert {row.path: row.reason for row in catalog.rejections} == {
+        "a/X - Y/accompaniment.wav": "is not one of this layout's",
+        "b/uuid/piano/take 2.wav": "is not named by data.json",
+    }
+    assert all(track.mixture is not None for track in catalog.tracks)
+
+
+@pytest.mark.parametrize(
+    ("rate", "subtype"),
+    [(48_000, "PCM_24"), (96_000, "FLOAT"), (22_050, "PCM_U8"), (8_000, "ULAW")],
+)
+def test_other_rates_and_encodings_are_fine(tmp_path: Path, rate: int, subtype: str) -> None:
+    write_moises_song(tmp_path / "u", ("vocals", "drums"))
+    for number, seconds in enumerate((3.0, 4.0)):
+        sound = tone(f"{number}", seconds, rate)
+        soundfile.write(tmp_path / f"u/drums/drums-{number}.wav", sound, rate, subtype=subtype)
+    catalog = read_catalog(tmp_path)
+    assert catalog.rejections == ()
+    stems = {stem.stem_class: stem for stem in catalog.tracks[0].stems}
+    assert (stems["drums"].sample_rate, stems["drums"].seconds) == (rate, 3.0)
+
+
+def test_levels_are_those_of_the_sound(tmp_path: Path) -> None:
+    time = np.arange(4 * RATE) / RATE
+    sound = np.zeros((4 * RATE, 2), np.float32)
+    sound[: 2 * RATE] = (0.5 * np.sin(2 * np.pi * 441 * time[: 2 * RATE]))[:, None]
+    sound[:, 1] += 0.25
+    sound[10, 0], sound[11, 0] = 1.5, -2.0
+    path = tmp_path / "x.wav"
+    soundfile.write(path, sound, RATE, subtype="FLOAT")
+    facts = survey_file(path, tmp_path, CatalogSettings(sha256=True))
+    assert facts.levels is not None
+    assert facts.levels.peak == 2.0
+    assert facts.levels.clipped_share == pytest.approx(2 / (8 * RATE), abs=1e-8)
+    assert facts.levels.dc_offset == pytest.approx(0.25, abs=1e-3)
+    assert facts.levels.rms_dbfs == pytest.approx(10 * np.log10(0.125 / 2 + 0.0625 / 2), abs=0.02)
+    assert facts.levels.silent_share == 0.0
+    assert facts.sha256 == sha256_file(path)
+    soundfile.write(path, sound[:, :1], RATE, subtype="PCM_16")
+    quiet = survey_file(path, tmp_path, CatalogSettings())
+    assert (quiet.levels and quiet.levels.silent_share) == 0.5
+    assert quiet.sha256 is None
+
+
+def test_no_artist_of_a_test_song_is_trained_on(tmp_path: Path) -> None:
+    for name in ("train/Skelpolu - Together Alone", "train/The  LONG wait (live) - X",
+                 "train/Hôllow Ground feat. Somebody - Left Blind", "train/Somebody - Else",
+                 "train/A Tester - Other", "test/A Tester - Song", "train/Leaf - Summerghost"):  # fmt: skip
+        write_musdb_song(tmp_path / name, seconds=0.5)
+    for number in range(3):
+        folder = tmp_path / f"moises/{number}"
+        write_moises_song(folder, ("vocals",), seconds=0.5)
+        described = json.loads((folder / "data.json").read_text())
+        described["artist"] = ("Triviul", "Ada & Co", "ADA & co.")[number]
+        (folder / "data.json").write_text(json.dumps(described))
+    catalog = read_catalog(tmp_path)
+    refused = {row.path.partition("/")[2]: row for row in catalog.rejections}
+    assert set(refused) == {
+        "Skelpolu - Together Alone",
+        "The  LONG wait (live) - X",
+        "Hôllow Ground feat. Somebody - Left Blind",
+        "A Tester - Other",
+    }
+    assert all(by_choice(row) for row in catalog.rejections)
+    splits = {track.song: track.split for track in catalog.tracks}
+    assert splits["moisesdb/0"] == "test"  # by an artist of MUSDB18-HQ's test set
+    assert splits["moisesdb/1"] == splits["moisesdb/2"]
+    everything = read_catalog(tmp_path, CatalogSettings(split_by="song"))
+    assert everything.rejections == ()
+    assert len(everything.tracks) == 10
+
+
+def test_what_is_excluded_is_left_out_by_choice(tmp_path: Path) -> None:
+    write_musdb_song(tmp_path / "a" / "X - Y", seconds=0.5)
+    write_musdb_song(tmp_path / "a" / "Z - W", seconds=0.5)
+    write_moises_song(tmp_path / "b" / "uuid", ("vocals", "drums"), seconds=0.5)
+    (tmp_path / "b/uuid/vocals/vocals-0.wav").write_bytes(b"")
+    paths = ("a/X - Y/bass.wav", "a/Z - W", "b/uuid/drums/drums-1.wav", "b/uuid/vocals")
+    exclusions = Exclusions([Rejection(path, "check", "is a double") for path in paths])
+    catalog = read_catalog(tmp_path)
+    tracks, refused = exclusions.apply(catalog.tracks)
+    assert [track.song for track in tracks] == ["musdb18hq/X - Y"]
+    assert [stem.stem_class for stem in tracks[0].stems] == ["vocals", "drums", "other"]
+    assert {row.path for row in refused} == {
+        *(f"a/Z - W/{name}.wav" for name in ("mixture", "drums", "bass", "other", "vocals")),
+        "a/X - Y/bass.wav",
+        "b/uuid/drums",
+    }
+    assert all(by_choice(row) for row in (*refused, *exclusions.mark(catalog.rejections)))
+
+
+def test_nothing_is_written_into_the_songs_folder(songs: Path, tmp_path: Path) -> None:
+    def state() -> dict[Path, tuple[int, int]]:
+        found = sorted(songs.rglob("*"))
+        return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
+
+    before = state()
+    work = WorkFolder.at(tmp_path)
+    make_catalog(songs, work, Settings(), 1, Console(quiet=True))
+    assert state() == before
+    assert {path.name for path in tmp_path.iterdir()} >= {"tracks.jsonl", "files.jsonl"}

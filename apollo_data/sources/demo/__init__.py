@@ -21,7 +21,7 @@ __all__ = ["LONGEST_SECONDS", "SHORTEST_SECONDS", "read_truth", "write_demo"]
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 6.0, 600.0
 
-_VERSION = 1
+_VERSION = 2
 _ARGUMENTS_FILE = "demo.json"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from apollo_data.randomness import generator, stable_fraction
+from apollo_data.sources.artists import split_of
 
 MUSDB18HQ, MOISESDB = "musdb18hq", "moisesdb"
 GENRES = ("pop", "rock", "singer/songwriter", "electronic", "country", "jazz", "reggae", "blues")
@@ -69,7 +70,7 @@ def name_songs(layout: str, songs: int, seed: int) -> list[SongName]:
             title = f"{_pick(rng, _OPENINGS)} {_pick(rng, _CLOSINGS)}"
             if (artist, title) in taken or split_of.get(artist, split) != split:
                 continue
-            if layout == MOISESDB or _is_split(f"{artist} - {title}", split):
+            if _is_split(layout, artist, title, split):
                 break
         split_of[artist] = split
         if layout == MUSDB18HQ:
@@ -93,12 +94,16 @@ def _artist(rng: np.random.Generator, layout: str) -> str:
     return f"{_pick(rng, _FIRST)} {_pick(rng, _SECOND[half::2])}"
 
 
-def _is_split(name: str, split: str) -> bool:
-    """Tell whether a catalog puts a MUSDB18-HQ song where `split` wants it.
+def _is_split(layout: str, artist: str, title: str, split: str) -> bool:
+    """Tell whether a catalog puts a song where `split` wants it.
 
-    The test songs are those in the folder test; of the others a hash takes a tenth to validate.
+    MoisesDB's songs are split by a hash of the artist. Of MUSDB18-HQ's, the test songs are
+    those in the folder test; of the others a hash of the song takes a tenth to validate.
     """
-    return split == "test" or (stable_fraction(f"{MUSDB18HQ}/{name}") < 0.1) == (split == "valid")
+    if layout == MOISESDB:
+        return split_of("", artist, "artist") == split
+    fraction = stable_fraction(f"{MUSDB18HQ}/{artist} - {title}")
+    return split == "test" or (fraction < 0.1) == (split == "valid")
 
 
 def _song_uuid(split: str, seed: int, index: int) -> str:

@@ -1,0 +1,81 @@
+"""Look at every audio file of the songs once, in parallel, and remember what was seen."""
+
+import contextlib
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from apollo_data.console import Console
+from apollo_data.errors import DataError
+from apollo_data.levels import survey_file
+from apollo_data.manifest import iterate_rows, read_header, root_of, write_manifest
+from apollo_data.records import FileFacts
+from apollo_data.runner import run
+from apollo_data.settings import CatalogSettings
+from apollo_data.storage import key_of
+
+MANIFEST = "files.jsonl"
+
+
+def survey_files(
+    files: Sequence[Path],
+    root: Path,
+    folder: Path,
+    settings: CatalogSettings,
+    workers: int,
+    console: Console,
+) -> dict[Path, FileFacts]:
+    """Return what is known about each file, reading those that are new or have changed.
+
+    Parameters
+    ----------
+    files
+        Audio files below `root`.
+    root
+        The folder that the rows' paths are relative to.
+    folder
+        The working folder; what was seen is written to files.jsonl in it. A file of the same
+        size and modification time is not read again.
+    settings, workers, console
+        What is looked at, on how many processes, and where progress is shown.
+    """
+    manifest = folder / MANIFEST
+    key = key_of(settings.measure, settings.sha256)
+    known = _known(manifest, root, key)
+    facts = {file: row for file in files if (row := known.get(_state(file, root)))}
+    new = [file for file in files if file not in facts]
+    look = functools.partial(survey_file, root=root, settings=settings)
+    with (
+        console.progress("files", len(new), "files") as advance,
+        contextlib.closing(run(look, new, workers)) as rows,
+    ):
+        for file, row in zip(new, rows, strict=True):
+            facts[file] = row
+            advance(1)
+    if new or len(facts) != len(known):
+        write_manifest(manifest, "files", [facts[file] for file in files], key, root)
+    return facts
+
+
+_State = tuple[str, int, int]
+
+
+def _state(file: Path, root: Path) -> _State:
+    """Return a file's name, size and modification time; a missing file has never been seen."""
+    try:
+        state = file.stat()
+    except OSError:
+        return "", 0, 0
+    return file.relative_to(root).as_posix(), state.st_size, state.st_mtime_ns
+
+
+def _known(manifest: Path, root: Path, key: str) -> dict[_State, FileFacts]:
+    """Return what an earlier run has written; nothing if it asked for something else."""
+    try:
+        header = read_header(manifest)
+        if header.key != key or root_of(manifest, header).resolve() != root.resolve():
+            return {}
+        rows = list(iterate_rows(manifest, "files", FileFacts))
+    except DataError:
+        return {}
+    return {(row.path, row.bytes, row.modified_ns): row for row in rows}
