@@ -41,11 +41,13 @@ class Console:
         """Print a result (stdout), as it is."""
         print(text)
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table as a result (stdout): first column left, the others right aligned."""
+    def table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1
+    ) -> None:
+        """Print a table as a result (stdout): the first `words` columns left, the others right."""
         table = rich.table.Table(box=rich.box.SIMPLE, pad_edge=False)
         for number, column in enumerate(columns):
-            table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
+            table.add_column(column, justify="left" if number < words else "right", no_wrap=True)
         for row in rows:
             table.add_row(*row)
         # A wide console measures the table; a row that does not fit a terminal is not cut.

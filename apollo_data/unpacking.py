@@ -100,6 +100,27 @@ def unpack(
     return len(members)
 
 
+def find_unpacked(root: Path) -> list[Path]:
+    """Return the folders that an archive was unpacked into: `root`, its children, or none."""
+    places = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    return [place for place in places if (place / MARKER).is_file()]
+
+
+def changed_files(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield (name, problem) for each file that is no longer as it was unpacked."""
+    try:
+        sizes = json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        yield MARKER, "cannot be read"
+        return
+    for name, size in sizes.items():
+        path = folder / name
+        if not path.is_file():
+            yield name, "was in the archive and is missing"
+        elif (found := path.stat().st_size) != size:
+            yield name, f"has {found} bytes, had {size} in the archive"
+
+
 def is_unpacked(folder: Path, sha256: str) -> bool:
     """Tell whether an archive's files are all in a folder, by its marker and the files' sizes."""
     try:

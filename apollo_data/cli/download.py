@@ -1,6 +1,5 @@
 """`apollo-data download`."""
 
-import enum
 import json
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from apollo_data.cli.options import Quiet
+from apollo_data.cli.options import Quiet, Source
 from apollo_data.console import Console
 from apollo_data.download import download_source
 from apollo_data.errors import ApolloError
@@ -17,13 +16,6 @@ from apollo_data.storage import write_text
 from apollo_data.unpacking import readable
 
 _ACCEPTED = ".licence-accepted.json"
-
-
-class Source(str, enum.Enum):
-    """The data sets of manifests/sources.toml, as an argument that `--help` lists."""
-
-    MUSDB18HQ = "musdb18hq"
-    MOISESDB = "moisesdb"
 
 
 def register(app: typer.Typer) -> None:

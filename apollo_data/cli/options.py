@@ -1,5 +1,6 @@
 """Options that several commands share, so that they read the same everywhere."""
 
+import enum
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,13 @@ Strict = Annotated[
     bool,
     typer.Option("--strict", help="End at the first thing that must be left out (exit status 1)."),
 ]
+
+
+class Source(str, enum.Enum):
+    """The data sets of manifests/sources.toml, as an argument that `--help` lists."""
+
+    MUSDB18HQ = "musdb18hq"
+    MOISESDB = "moisesdb"
 
 
 def read_settings(config: Path | None, strict: bool = False) -> Settings:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from apollo_data.errors import DataError
+from apollo_data.records import SPLITS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -70,6 +71,16 @@ def stem_map(source: str) -> dict[str, str]:
 def official_songs(source: str, split: str) -> frozenset[str]:
     """Return the names of a source's songs in an official split; none where it has no list."""
     return frozenset(_facts("splits.toml").get(source, {}).get(split, ()))
+
+
+def official_names(source: str) -> frozenset[str]:
+    """Return the names of all official songs of a source; none where it has no list."""
+    return frozenset().union(*(official_songs(source, split) for split in SPLITS))
+
+
+def source_names() -> tuple[str, ...]:
+    """Return the names of the data sets that can be downloaded."""
+    return tuple(_facts("sources.toml"))
 
 
 def source_facts(source: str) -> SourceFacts:

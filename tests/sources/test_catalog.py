@@ -183,9 +183,15 @@ def test_levels_are_those_of_the_sound(tmp_path: Path) -> None:
 
 
 def test_no_artist_of_a_test_song_is_trained_on(tmp_path: Path) -> None:
-    for name in ("train/Skelpolu - Together Alone", "train/The  LONG wait (live) - X",
-                 "train/Hôllow Ground feat. Somebody - Left Blind", "train/Somebody - Else",
-                 "train/A Tester - Other", "test/A Tester - Song", "train/Leaf - Summerghost"):  # fmt: skip
+    for name in (
+        "train/Skelpolu - Together Alone",
+        "train/The  LONG wait (live) - X",
+        "train/Hôllow Ground feat. Somebody - Left Blind",
+        "train/Somebody - Else",
+        "train/A Tester - Other",
+        "test/A Tester - Song",
+        "train/Leaf - Summerghost",
+    ):
         write_musdb_song(tmp_path / name, seconds=0.5)
     for number in range(3):
         folder = tmp_path / f"moises/{number}"
