@@ -4,6 +4,7 @@ A *sound* here is one or several files: the sources of a stem are summed on the 
 Arrays are float32 of shape (channels, samples) with full scale 1.0.
 """
 
+import errno
 import functools
 import math
 import os
@@ -22,7 +23,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from apollo_data.errors import AudioError, ToolError
+from apollo_data.errors import AudioError, DataError, ToolError
 from apollo_data.storage import whole_file
 
 Samples = npt.NDArray[np.float32]
@@ -79,6 +80,60 @@ def _reason(path: Path, error: Exception) -> str:
     if isinstance(error, soundfile.LibsndfileError):
         return f"cannot be read as audio ({error.error_string or 'its samples are damaged'})"
     return f"cannot be read ({error})"
+
+
+# What decoding may open: neither playlists nor anything else that names further files.
+_DEMUXERS = (
+    "aac,ac3,aiff,amr,ape,asf,au,caf,dsf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,"
+    "mpc,mpeg,ogg,tak,tta,voc,w64,wav,wv"
+)
+_LOSSLESS_BEGINNINGS = (b"RIFF", b"RF64", b"riff", b"FORM", b"fLaC")
+
+
+def is_lossless(path: Path) -> bool:
+    """Tell by its first bytes whether a file is WAV, W64, AIFF or FLAC: can be read anywhere.
+
+    Raises
+    ------
+    AudioError
+        There is no such file, or nothing in it.
+    """
+    if not path.is_file():
+        raise AudioError(f"{path}: {'is no plain file' if path.exists() else 'no such file'}")
+    with path.open("rb") as source:
+        first = source.read(4)
+    if not first:
+        raise AudioError(f"{path}: is an empty file")
+    return first in _LOSSLESS_BEGINNINGS
+
+
+def decode(path: Path, out: Path, timeout_seconds: float = 3600.0) -> None:
+    """Decode any audio file that ffmpeg reads to a float WAV file of its own rate and channels.
+
+    Raises
+    ------
+    AudioError
+        The file holds no audio that ffmpeg can decode.
+    DataError
+        The disk is full.
+    """
+    with whole_file(out) as temporary:
+        source = ffmpeg.input(
+            f"file:{path.resolve()}", protocol_whitelist="file", format_whitelist=_DEMUXERS
+        )
+        graph = source.audio.output(
+            f"file:{temporary.resolve()}", format="wav", acodec="pcm_f32le", rf64="auto"
+        )
+        try:
+            run_ffmpeg(graph, timeout_seconds)
+        except AudioError as error:
+            if os.strerror(errno.ENOSPC) in str(error):
+                raise DataError(f"{out}: cannot be written ({os.strerror(errno.ENOSPC)})") from None
+            raise AudioError(f"{path}: cannot be decoded ({error})") from None
+        try:
+            probe(temporary)
+        except AudioError:
+            raise AudioError(f"{path}: holds no audio") from None
 
 
 def files_of(root: Path, path: str, sources: Sequence[str]) -> list[Path]:

@@ -26,6 +26,9 @@ STEM_CLASSES = (
 CATEGORIES = ("vocal", "single_stem", "multi_stems", "multi_stems_vocal")
 """The four cases of the paper's Table II."""
 
+PAIRED = "paired"
+"""Codec and category of clips from the user's own pairs, of which nobody knows more."""
+
 SPLITS = ("train", "valid", "test")
 
 
@@ -107,8 +110,16 @@ class Mixture:
 
 
 @dataclass(frozen=True)
+class PairedFiles:
+    """The two sides of one of the user's own pairs."""
+
+    clean: str
+    degraded: str
+
+
+@dataclass(frozen=True)
 class Track:
-    """One song of the catalog."""
+    """One song of the catalog: stems and their mixture, or a pair of the user's own."""
 
     song: str
     source: str
@@ -117,6 +128,7 @@ class Track:
     artist: str
     stems: tuple[Stem, ...]
     mixture: Mixture | None = None
+    pair: PairedFiles | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +159,27 @@ class StemActivity:
 
 
 @dataclass(frozen=True)
+class AlignedPair:
+    """One pair of the user's own, aligned.
+
+    Both sides are there for `seconds` from `start_seconds` of the clean one on; the degraded
+    one is later by `lag_samples`, at the pipeline's sample rate. `degraded_kbps` is its file's
+    size by its length, `spans` tell when the clean side sounds.
+    """
+
+    song: str
+    split: str
+    clean: str
+    degraded: str
+    start_seconds: float
+    seconds: float
+    lag_samples: int
+    correlation: float
+    degraded_kbps: float
+    spans: tuple[ActiveSpan, ...]
+
+
+@dataclass(frozen=True)
 class StemClip:
     """One stem of a mix: which stretch of which song, at which gain."""
 
@@ -171,6 +204,19 @@ class MixtureClip:
 
 
 @dataclass(frozen=True)
+class PairClip:
+    """A clip cut from both sides of a pair of the user's own."""
+
+    song: str
+    clean: str
+    degraded: str
+    start_seconds: float
+    seconds: float
+    lag_samples: int
+    degraded_kbps: float
+
+
+@dataclass(frozen=True)
 class Coding:
     """One way in which a target is to be coded."""
 
@@ -189,12 +235,13 @@ class MixRecipe:
     stems: tuple[StemClip, ...]
     codings: tuple[Coding, ...]
     mixture: MixtureClip | None = None
+    pair: PairClip | None = None
 
     @property
     def songs(self) -> tuple[str, ...]:
         """Ids of all songs that the clip touches."""
-        mixture = (self.mixture.song,) if self.mixture else ()
-        return (*(clip.song for clip in self.stems), *mixture)
+        wholes = (self.mixture, self.pair)
+        return (*(clip.song for clip in self.stems), *(clip.song for clip in wholes if clip))
 
 
 @dataclass(frozen=True)

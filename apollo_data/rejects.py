@@ -12,7 +12,7 @@ from apollo_data.records import Mixture, Rejection, Stem, Track
 from apollo_data.settings import Settings
 from apollo_data.workfolder import WorkFolder, by_choice
 
-_FILE_STAGES = ("catalog", "sad")
+_FILE_STAGES = ("catalog", "sad", "align")
 _PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d.]*|\([^)]*\)")
 
 
@@ -49,6 +49,7 @@ def refuse_too_many(work: WorkFolder, tracks: Sequence[Track], settings: Setting
     sounds: list[Stem | Mixture] = [stem for track in tracks for stem in track.stems]
     sounds += [track.mixture for track in tracks if track.mixture]
     kept = {str(file) for sound in sounds for file in files_of(Path(), sound.path, sound.sources)}
+    kept |= {track.pair.degraded for track in tracks if track.pair}
     refuse_share(work, len(rows), len(kept) + len(rows), "files", settings)
 
 

@@ -98,6 +98,15 @@ class MixingSettings(_Section):
         return self
 
 
+class PairedSettings(_Section):
+    """Pairs of the user's own; see docs/data.md."""
+
+    max_lag_seconds: Annotated[float, Field(ge=0.0, le=60.0)] = 2.0
+    """How far the degraded side may be before or behind the clean one."""
+    min_correlation: Share = 0.1
+    """Whitened correlation below which two files are no pair (measured: docs/data.md)."""
+
+
 class CodecSettings(_Section):
     """The coded side of a pair."""
 
@@ -186,6 +195,7 @@ class Settings(_Section):
     catalog: CatalogSettings = CatalogSettings()
     activity: ActivitySettings = ActivitySettings()
     mixing: MixingSettings = MixingSettings()
+    paired: PairedSettings = PairedSettings()
     codec: CodecSettings = CodecSettings()
     shards: ShardSettings = ShardSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -26,6 +26,8 @@ class WorkFolder:
         What was left out, where and why.
     exclusions
         What is to be left out by choice; see `apollo_data.sources.exclusions`.
+    pairs, decoded
+        The manifest of the user's own pairs, and what had to be decoded of them.
     shards
         The folder with one folder a split.
     shard_list
@@ -39,6 +41,8 @@ class WorkFolder:
     mixes: Path
     rejects: Path
     exclusions: Path
+    pairs: Path
+    decoded: Path
     shards: Path
     shard_list: Path
 
@@ -53,6 +57,8 @@ class WorkFolder:
             mixes=path / "mixes.jsonl",
             rejects=path / "rejects.jsonl",
             exclusions=path / "exclusions.jsonl",
+            pairs=path / "pairs.jsonl",
+            decoded=path / "decoded",
             shards=path / "shards",
             shard_list=path / "shards.jsonl",
         )

@@ -8,7 +8,7 @@ from types import ModuleType
 
 from apollo_data.records import Rejection, Track
 from apollo_data.settings import CatalogSettings
-from apollo_data.sources import moisesdb, musdb18hq
+from apollo_data.sources import moisesdb, musdb18hq, paired
 from apollo_data.sources.artists import keep_apart
 from apollo_data.sources.song import Look, look_with
 
@@ -24,7 +24,7 @@ class Catalog:
 
 
 def find_songs(root: Path) -> Iterator[tuple[ModuleType, Path]]:
-    """Yield (source, folder) of each song, in the order of their paths; links are followed once."""
+    """Yield (source, folder) of each song or set of pairs, by path; links are followed once."""
     seen: set[str] = set()
     for name, folders, _files in os.walk(root, followlinks=True):
         folder = Path(name)
@@ -33,12 +33,22 @@ def find_songs(root: Path) -> Iterator[tuple[ModuleType, Path]]:
             folders.clear()
             continue
         seen.add(real)
-        source = next((source for source in SOURCES if source.is_song(folder)), None)
+        source = paired if paired.is_set(folder) else None
+        source = source or next((item for item in SOURCES if item.is_song(folder)), None)
         if source is not None:
             folders.clear()
             yield source, folder
         else:
             folders[:] = sorted(item for item in folders if not item.startswith("."))
+
+
+def _read(
+    source: ModuleType, folder: Path, root: Path, settings: CatalogSettings, look: Look
+) -> tuple[list[Track], list[Rejection]]:
+    if source is paired:
+        return paired.read_set(folder, root)
+    track, refused = source.read_song(folder, root, settings, look)
+    return ([track] if track else []), refused
 
 
 def read_catalog(
@@ -60,22 +70,19 @@ def read_catalog(
     tracks: dict[str, Track] = {}
     rejections: list[Rejection] = []
     for source, folder in find_songs(root):
-        track, refused = source.read_song(folder, root, settings, look)
+        found, refused = _read(source, folder, root, settings, look)
         rejections += refused
-        if track is None:
-            continue
-        if track.song in tracks:
-            path = folder.relative_to(root).as_posix()
-            rejections.append(Rejection(path, "catalog", f"song {track.song!r} is there twice"))
-            continue
-        tracks[track.song] = track
-    kept = [
-        track
-        for source in SOURCES
-        for track in source.assign_splits(
-            [track for track in tracks.values() if track.source == source.NAME]
+        for track in found:
+            if track.song in tracks:
+                path = folder.relative_to(root).as_posix()
+                rejections.append(Rejection(path, "catalog", f"song {track.song!r} is there twice"))
+            else:
+                tracks[track.song] = track
+    kept = [track for track in tracks.values() if track.pair]
+    for source in SOURCES:
+        kept += source.assign_splits(
+            [item for item in tracks.values() if item.source == source.NAME]
         )
-    ]
     if settings.split_by == "artist":
         kept, refused = keep_apart(kept)
         rejections += refused

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
-from apollo_data.records import Mixture, Rejection, Stem, Track
+from apollo_data.records import Mixture, PairedFiles, Rejection, Stem, Track
 
 FILE = "exclusions.jsonl"
 
@@ -27,6 +27,10 @@ class Exclusions:
         paths = [sound.path, *(f"{sound.path}/{source}" for source in sound.sources)]
         return next((why for path in paths if (why := self.reason(path)) is not None), None)
 
+    def _reason_of_pair(self, pair: PairedFiles) -> str | None:
+        reasons = (self.reason(path) for path in (pair.clean, pair.degraded))
+        return next((why for why in reasons if why is not None), None)
+
     def apply(self, tracks: Sequence[Track]) -> tuple[list[Track], list[Rejection]]:
         """Return the tracks without what is excluded, and a row for each stem and mixture."""
         kept: list[Track] = []
@@ -42,7 +46,9 @@ class Exclusions:
             if mixture is not None and (why := self._reason_of(mixture)) is not None:
                 refused.append(_by_choice(Rejection(mixture.path, "catalog", why)))
                 mixture = None
-            if stems:
+            if track.pair and (why := self._reason_of_pair(track.pair)) is not None:
+                refused.append(_by_choice(Rejection(track.pair.degraded, "catalog", why)))
+            elif stems or track.pair:
                 kept.append(dataclasses.replace(track, stems=tuple(stems), mixture=mixture))
         return kept, refused
 
