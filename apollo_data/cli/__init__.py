@@ -2,7 +2,18 @@
 
 import typer
 
-from apollo_data.cli import build_h5, catalog, demo, download, inspect, mix, sad, verify
+from apollo_data.cli import (
+    build_h5,
+    catalog,
+    demo,
+    download,
+    export,
+    inspect,
+    mix,
+    sad,
+    stats,
+    verify,
+)
 from apollo_data.console import run_app
 
 app = typer.Typer(
@@ -12,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for module in (demo, download, catalog, sad, mix, build_h5, verify, inspect):
+for module in (demo, download, catalog, sad, mix, build_h5, verify, inspect, stats, export):
     module.register(app)
 
 
