@@ -64,7 +64,7 @@ def export_folder(out: Path, sources: Sequence[Path], key: str) -> Iterator[None
     out
         The folder to write into: new, empty, or that of the same export.
     sources
-        Folders that are read; `out` may lie in none of them.
+        Folders (or files in them) that are read; `out` may lie in none of them.
     key
         A hash of everything that the files follow from.
 
@@ -76,7 +76,7 @@ def export_folder(out: Path, sources: Sequence[Path], key: str) -> Iterator[None
         Another process is at work in `out`.
     """
     place = out.resolve()
-    for source in sources:
+    for source in (path if path.is_dir() else path.parent for path in sources):
         if source.resolve() in (place, *place.parents):
             raise DataError(f"{out}: lies in {source}, which is read; name a folder outside it")
     _refuse_strangers(out)

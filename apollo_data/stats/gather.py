@@ -18,8 +18,9 @@ from apollo_data.errors import DataError
 from apollo_data.manifest import iterate_rows
 from apollo_data.records import SPLITS, MixRecipe
 from apollo_data.shards import ShardReader, find_shards
+from apollo_data.stats.codings import Codings, asked_for, coded_of, coding_label
 from apollo_data.stats.distribution import Distribution
-from apollo_data.stats.recipes import RecipeCounts, coding_label
+from apollo_data.stats.recipes import RecipeCounts
 from apollo_data.stats.sound import PairSound, measure_pair
 from apollo_data.workfolder import WorkFolder, shards_in
 
@@ -31,12 +32,14 @@ SOUND_NAMES = tuple(
 
 @dataclass
 class SplitStatistics:
-    """What is known of one split; all but `recipes` needs shards.
+    """What is known of one split; scale and sound need shards.
 
     Attributes
     ----------
     recipes
         Counts over its recipes.
+    codings
+        Its pairs by codec and requested bitrate.
     scale
         The factor that each pair's sides were divided by.
     sound
@@ -46,6 +49,7 @@ class SplitStatistics:
     """
 
     recipes: RecipeCounts = field(default_factory=RecipeCounts)
+    codings: Codings = field(default_factory=dict)
     scale: Distribution = field(default_factory=Distribution)
     sound: dict[str, Distribution] = field(
         default_factory=lambda: {name: Distribution() for name in SOUND_NAMES}
@@ -97,7 +101,10 @@ def of_recipes(recipes: Iterable[MixRecipe]) -> dict[str, SplitStatistics]:
     """Return the statistics of each split that the recipes name, of the recipes alone."""
     splits: dict[str, SplitStatistics] = {}
     for recipe in recipes:
-        splits.setdefault(recipe.split, SplitStatistics()).recipes.add(recipe)
+        split = splits.setdefault(recipe.split, SplitStatistics())
+        split.recipes.add(recipe)
+        for coding in recipe.codings:
+            coded_of(split.codings, *asked_for(coding)).pairs += 1
     return _in_order(splits)
 
 
@@ -133,7 +140,9 @@ def _count_pairs(shard: ShardReader, split: SplitStatistics) -> list[str]:
     columns = (shard.codec_names, shard.requested_kbps, shard.actual_kbps)
     for codec, asked, actual in zip(*columns, strict=True):
         labels.append(coding_label(codec, asked))
-        split.recipes.coded(codec, asked).actual_kbps.add(float(actual))
+        coded = coded_of(split.codings, codec, asked)
+        coded.pairs += 1
+        coded.actual_kbps.add(float(actual))
     return labels
 
 
@@ -160,7 +169,8 @@ def _measure(path: Path, pairs: npt.NDArray[np.int64], split: SplitStatistics) -
     with ShardReader(path) as shard:
         for pair in pairs.tolist():
             sound = measure_pair(*shard.read_pair(pair), shard.sample_rate)
-            coded = split.recipes.coded(shard.codec_names[pair], shard.requested_kbps[pair])
+            codec, asked = shard.codec_names[pair], shard.requested_kbps[pair]
+            coded = coded_of(split.codings, codec, asked)
             coded.edge_hz.add(sound.edge_hz)
             coded.clean_edge_hz.add(sound.clean_edge_hz)
             for name, values in split.sound.items():

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from apollo_data.records import CATEGORIES, STEM_CLASSES
+from apollo_data.stats.codings import CodingGroup
 from apollo_data.stats.gather import SplitStatistics
-from apollo_data.stats.recipes import Coded
-from apollo_data.stats.tables import LEVEL_TITLES, codings_in_order, levels, merged
+from apollo_data.stats.tables import LEVEL_TITLES, groups_of, levels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,39 +58,35 @@ def songs(axes: "Axes", splits: Splits) -> None:
 
 def bitrates(axes: "Axes", splits: Splits) -> None:
     """Draw which share of the pairs was asked for at which bitrate."""
-    found = codings_in_order(splits)
-    counts = {
-        name: {label: coded.pairs for label, coded in split.recipes.codings.items()}
-        for name, split in splits.items()
-    }
-    heights = _percent(counts, [label for label, _coded in found])
-    _bars(axes, _bitrate_names(found), heights)
+    found = groups_of(splits)
+    counts = {split: dict(enumerate(group.pairs[split] for group in found)) for split in splits}
+    _bars(axes, _group_names(found), _percent(counts, range(len(found))))
     axes.set_title("kbit/s asked (% of pairs)")
 
 
 def true_bitrates(axes: "Axes", splits: Splits) -> None:
     """Draw the mean and the range of the true bitrates beside those asked for."""
-    found = codings_in_order(splits)
-    for place, (label, coded) in enumerate(found):
-        axes.plot(place, coded.requested_kbps, "_", color=COLOURS["test"], ms=22, mew=2)
-        if true := merged(splits, label, "actual_kbps").summary():
+    found = groups_of(splits)
+    for place, group in enumerate(found):
+        axes.plot(place, group.requested_kbps, "_", color=COLOURS["test"], ms=22, mew=2)
+        if true := group.actual_kbps.summary():
             axes.plot([place, place], [true.min, true.max], color=_GREY, lw=5)
             axes.plot(place, true.mean, "o", color=_INK, ms=5)
-    _coding_ticks(axes, _bitrate_names(found))
+    _group_ticks(axes, found)
     axes.set_title("kbit/s, true (dot, range) and asked (line)")
 
 
 def spectral_edges(axes: "Axes", splits: Splits) -> None:
     """Draw the median spectral edge of each bitrate, and where 90 % of the pairs lie."""
-    found = codings_in_order(splits)
-    for place, (label, _coded) in enumerate(found):
-        if edge := merged(splits, label, "edge_hz").summary():
+    found = groups_of(splits)
+    for place, group in enumerate(found):
+        if edge := group.edge_hz.summary():
             middle = edge.median / 1000.0
             axes.plot([place, place], [edge.p05 / 1000.0, edge.p95 / 1000.0], color=_GREY, lw=5)
             axes.plot(place, middle, "o", color=_INK, ms=5)
             axes.text(place, middle + 1.0, f"{middle:.1f}", ha="center", fontsize=8)
-    _coding_ticks(axes, _bitrate_names(found))
-    axes.set_ylim(0, 23)
+    _group_ticks(axes, found)
+    axes.set_ylim(0, 24)
     axes.set_title("spectral edge (kHz) by kbit/s asked")
 
 
@@ -156,15 +152,17 @@ def _bars(
     axes.grid(axis="x" if lying else "y")
 
 
-def _coding_ticks(axes: "Axes", names: Sequence[str]) -> None:
-    axes.set_xticks(range(len(names)), names)
-    axes.set_xlim(-0.6, len(names) - 0.4)
+def _group_ticks(axes: "Axes", found: Sequence[CodingGroup]) -> None:
+    axes.set_xticks(range(len(found)), _group_names(found))
+    axes.set_xlim(-0.6, len(found) - 0.4)
     axes.set_ylim(bottom=0)
     axes.grid(axis="y")
 
 
-def _bitrate_names(found: Sequence[tuple[str, Coded]]) -> list[str]:
+def _group_names(found: Sequence[CodingGroup]) -> list[str]:
     """Name codings by their bitrate, and by their codec too where there are several."""
-    if len({coded.codec for _label, coded in found}) == 1:
-        return [label.split(" ")[-1] for label, _coded in found]
-    return [label.replace(" ", "\n") for label, _coded in found]
+    several = len({group.codec for group in found}) > 1
+    names = [group.asked.replace("..", "..\n") for group in found]
+    if not several:
+        return names
+    return [f"{group.codec}\n{name}" for group, name in zip(found, names, strict=True)]

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyloudnorm
+import scipy.signal
 
 from apollo_data.audio import Samples
 
@@ -74,8 +76,6 @@ def loudness_lufs(audio: Samples, rate: int) -> float:
 
 @functools.cache
 def _meter(rate: int) -> Any:
-    import pyloudnorm  # takes a second to load, and no other command needs it
-
     return pyloudnorm.Meter(rate)
 
 
@@ -84,8 +84,6 @@ def mean_spectrum(audio: Samples, rate: int) -> tuple[Power, Power]:
 
     Welch's method with a Hann window of 2048 samples.
     """
-    import scipy.signal
-
     frequencies, power = scipy.signal.welch(audio, rate, nperseg=_WINDOW_SAMPLES)
     return frequencies, power.mean(axis=0)
 

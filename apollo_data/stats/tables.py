@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from apollo_data.records import CATEGORIES, STEM_CLASSES
+from apollo_data.stats.codings import Coded, CodingGroup, coding_groups
 from apollo_data.stats.distribution import Distribution, Summary
 from apollo_data.stats.gather import SplitStatistics, Statistics
-from apollo_data.stats.recipes import Coded, RecipeCounts
+from apollo_data.stats.recipes import RecipeCounts
 
 
 @dataclass(frozen=True)
@@ -67,49 +68,27 @@ def _share(count: int, total: int) -> str:
     return f"{count / total:.1%}" if total else "-"
 
 
-def codings_in_order(splits: dict[str, SplitStatistics]) -> list[tuple[str, Coded]]:
-    """Return each coding's label and what one split knows of it, by codec and then by bitrate."""
-    found = {
-        label: coded for split in splits.values() for label, coded in split.recipes.codings.items()
-    }
-    return sorted(
-        found.items(), key=lambda item: (item[1].codec, np.nan_to_num(item[1].requested_kbps))
-    )
-
-
-def merged(splits: dict[str, SplitStatistics], label: str, quantity: str) -> Distribution:
-    """Return one quantity of one coding over all splits."""
-    together = Distribution()
-    for split in splits.values():
-        if label in split.recipes.codings:
-            together.extend(getattr(split.recipes.codings[label], quantity).values)
-    return together
+def groups_of(splits: dict[str, SplitStatistics]) -> list[CodingGroup]:
+    """Return the pairs of all splits by codec and bitrate."""
+    return coding_groups({name: split.codings for name, split in splits.items()})
 
 
 def _bitrates(splits: dict[str, SplitStatistics]) -> Table:
     rows = []
-    for label, coded in codings_in_order(splits):
-        asked = coded.requested_kbps
-        true = merged(splits, label, "actual_kbps").summary()
-        edges = [merged(splits, label, name).summary() for name in ("edge_hz", "clean_edge_hz")]
+    for group in groups_of(splits):
+        true = group.actual_kbps.summary()
+        edges = (group.edge_hz.summary(), group.clean_edge_hz.summary())
         rows.append(
             [
-                coded.codec,
-                f"{asked:g}" if np.isfinite(asked) else "-",
-                *(str(_pairs(split, label)) for split in splits.values()),
+                group.codec,
+                group.asked,
+                *map(str, group.pairs.values()),
                 f"{true.mean:.1f} ({true.min:.1f}..{true.max:.1f})" if true else "-",
                 *(f"{edge.median / 1000:.2f}" if edge else "-" for edge in edges),
             ]
         )
-    asked_and_true = ("codec", "asked", *splits, "true (least..most)")
-    return Table(
-        "kbit/s, pairs, spectral edge (kHz)", (*asked_and_true, "edge", "clean edge"), rows
-    )
-
-
-def _pairs(split: SplitStatistics, label: str) -> int:
-    codings = split.recipes.codings
-    return codings[label].pairs if label in codings else 0
+    columns = ("codec", "asked", *splits, "true (least..most)", "edge", "clean edge")
+    return Table("kbit/s, pairs, spectral edge (kHz)", columns, rows)
 
 
 def levels(split: SplitStatistics) -> dict[str, Distribution]:
@@ -164,7 +143,7 @@ def _split_json(split: SplitStatistics) -> dict[str, Any]:
         "stem_classes": {name: own.stem_classes[name] for name in STEM_CLASSES},
         "songs": dict(sorted(own.songs.items())),
         "measured_pairs": split.measured,
-        "codings": [_coded_json(coded) for coded in own.codings.values()],
+        "codings": [_coded_json(coded) for coded in split.codings.values()],
         "levels": {name: _summary_json(values) for name, values in levels(split).items()},
     }
 
