@@ -312,6 +312,9 @@ def test_the_command_exports_and_sums_up(work: Path, tmp_path: Path) -> None:
     assert wrong.exit_code == 2
     nothing = CliRunner().invoke(app, ["export", str(tmp_path), "--layout", "upstream", "-o", "x"])
     assert "holds neither tracks.jsonl" in str(nothing.exception)
+    for layout in ("upstream", "pairs"):
+        nowhere = ["export", str(tmp_path / "nowhere"), "--layout", layout, "-o", "x"]
+        assert "no such" in str(CliRunner().invoke(app, nowhere).exception)
 
 
 def test_the_documents_rows_can_be_read(tmp_path: Path) -> None:

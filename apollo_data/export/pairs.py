@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 
 from apollo_data.console import Console
+from apollo_data.errors import DataError
 from apollo_data.export.folder import ExportReport, export_folder
 from apollo_data.export.pair_files import (
     PairRow,
@@ -49,6 +50,8 @@ def export_pairs(
     DataError
         There are no shards, `out` is not to be had, or the disk is too small.
     """
+    if not source.exists():
+        raise DataError(f"{source}: no such file or folder")
     shards = find_shards(shards_in(source), split)
     key = key_of("pairs", file_format, shard_keys(shards))
     name = "{split}_{name}." + file_format

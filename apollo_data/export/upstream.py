@@ -56,13 +56,19 @@ def export_upstream(source: Path, out: Path, workers: int, console: Console) -> 
     AudioError
         A song's file cannot be read any more.
     """
-    songs = _read_songs(source, console)
-    shards = {split: _shards(source, split, console) for split in EVALUATION}
+    if not source.is_dir():
+        raise DataError(f"{source}: no such folder; name a working folder")
+    songs = _read_songs(source)
+    shards = {split: _shards(source, split) for split in EVALUATION}
     if songs is None and not any(shards.values()):
         raise DataError(
             f"{source}: holds neither tracks.jsonl with activity.jsonl nor shards to evaluate on; "
             "run apollo-data build-h5"
         )
+    if songs is None:
+        console.warn(f"{source}: has no tracks.jsonl and activity.jsonl, so no training segments")
+    for split in (split for split, own in shards.items() if not own):
+        console.warn(f"{source}: has no {split} shards, so no folder {EVALUATION[split]}")
     tracks_key, activity_key = (item.header.key for item in songs) if songs else ("", "")
     shard_list = [key for own in shards.values() for key in shard_keys(own)]
     key = key_of("upstream", tracks_key, activity_key, shard_list)
@@ -80,12 +86,9 @@ def export_upstream(source: Path, out: Path, workers: int, console: Console) -> 
     return report
 
 
-def _read_songs(
-    source: Path, console: Console
-) -> tuple[Manifest[Track], Manifest[StemActivity]] | None:
+def _read_songs(source: Path) -> tuple[Manifest[Track], Manifest[StemActivity]] | None:
     work = WorkFolder.at(source)
     if not (work.tracks.is_file() and work.activity.is_file()):
-        console.warn(f"{source}: has no tracks.jsonl and activity.jsonl, so no training segments")
         return None
     return (
         read_manifest(work.tracks, "tracks", Track),
@@ -93,11 +96,10 @@ def _read_songs(
     )
 
 
-def _shards(source: Path, split: str, console: Console) -> list[Path]:
+def _shards(source: Path, split: str) -> list[Path]:
     try:
         return find_shards(shards_in(source), split)
     except DataError:
-        console.warn(f"{source}: has no {split} shards, so no {EVALUATION[split]} folder")
         return []
 
 
