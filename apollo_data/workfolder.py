@@ -124,3 +124,9 @@ def refuse_rejections(rejections: Iterable[Rejection]) -> None:
         if not by_choice(row):
             where = "" if row.path in row.reason else f"{row.path}: "
             raise DataError(f"{where}{row.reason} (strict: nothing may be left out)")
+
+
+def shards_in(path: Path) -> Path:
+    """Return the folder of shards of a working folder; any other path is taken as it is."""
+    shards = WorkFolder.at(path).shards
+    return shards if shards.is_dir() else path

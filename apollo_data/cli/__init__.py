@@ -2,7 +2,19 @@
 
 import typer
 
-from apollo_data.cli import build_h5, catalog, check, demo, download, inspect, mix, sad, verify
+from apollo_data.cli import (
+    build_h5,
+    catalog,
+    check,
+    demo,
+    download,
+    export,
+    inspect,
+    mix,
+    sad,
+    stats,
+    verify,
+)
 from apollo_data.console import run_app
 
 app = typer.Typer(
@@ -12,7 +24,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for module in (demo, download, catalog, check, sad, mix, build_h5, verify, inspect):
+for module in (
+    *(demo, download, catalog, check, sad, mix, build_h5),
+    *(verify, inspect, stats, export),
+):
     module.register(app)
 
 

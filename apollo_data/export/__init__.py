@@ -1,0 +1,1 @@
+"""Data sets in other trainers' layouts: one file a layout."""
