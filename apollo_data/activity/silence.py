@@ -36,13 +36,13 @@ def detect(
     `threshold_db` or more below the level of the whole sound. The stem class plays no part.
     """
     rate = probe(files[0]).sample_rate
-    frames, level_dbfs = _length_and_level(_pcm_blocks(files, rate))
+    window_ms = _STEP_MS * max(1, round(settings.min_gap_seconds * 1000 / _STEP_MS))
+    frames, level_dbfs = _length_and_level(_pcm_blocks(files, rate, window_ms))
     if level_dbfs == -math.inf:
         return ()
-    window_ms = max(_STEP_MS, round(settings.min_gap_seconds * 1000))
     silences = [
         silence
-        for start_seconds, pcm in _windowed(_pcm_blocks(files, rate), rate, window_ms)
+        for start_seconds, pcm in _windowed(_pcm_blocks(files, rate, window_ms), rate, window_ms)
         for silence in _silences(
             pcm, rate, start_seconds, window_ms, level_dbfs + settings.pydub.threshold_db
         )
@@ -50,9 +50,9 @@ def detect(
     return _between(merge_spans(silences), round(frames / rate, 3))
 
 
-def _pcm_blocks(files: Sequence[Path], rate: int) -> Iterator[Pcm]:
-    """Yield (samples, 2) blocks of 16 bit."""
-    for block in sound_blocks(files, rate, BLOCK_SECONDS):
+def _pcm_blocks(files: Sequence[Path], rate: int, window_ms: int) -> Iterator[Pcm]:
+    """Yield (samples, 2) blocks of 16 bit, none but the last shorter than the window."""
+    for block in sound_blocks(files, rate, max(BLOCK_SECONDS, window_ms / 1000)):
         scaled = np.clip(np.rint(block.T * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1)
         yield scaled.astype(np.int16)
 

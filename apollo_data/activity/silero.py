@@ -38,13 +38,19 @@ def detect(
     The stem class plays no part; on anything but vocals there is little to hear.
     """
     meter = SpeechMeter(probe(files[0]).sample_rate)
+    samples = 0
     for block in frame_blocks(files, meter.rate, meter.rate // 100):
         meter.add(block)
-    return spans_of_frames(
+        samples += block.shape[1]
+    spans = spans_of_frames(
         speech_chunks(meter.probabilities(), settings.silero),
         CHUNK_SECONDS,
         settings.min_active_seconds,
         settings.min_gap_seconds,
+    )
+    end_seconds = round(samples / meter.rate, 6)  # the last chunk may reach past it
+    return tuple(
+        ActiveSpan(span.start_seconds, min(span.end_seconds, end_seconds)) for span in spans
     )
 
 

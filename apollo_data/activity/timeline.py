@@ -59,7 +59,7 @@ def draw_timeline(song: SongTimeline) -> Path:
     for row, stem in zip(axes, song.stems, strict=True):
         _draw_stem(row, stem)
     axes[-1].set_xlim(0.0, max(stem.seconds for stem in song.stems))
-    axes[-1].set_xlabel("seconds")
+    axes[-1].set_xlabel("seconds    (height: peak level, from 60 dB under the loudest)", fontsize=9)
     axes[-1].tick_params(axis="x", length=3)
     figure.suptitle(
         song.title, x=0.13, y=1.0 - 0.12 / height, ha="left", va="top", parse_math=False
@@ -121,14 +121,15 @@ def _legend(figure: Any, song: SongTimeline, top: float) -> None:
     detectors = ", ".join(dict.fromkeys(stem.detector for stem in song.stems))
     patches = [
         Patch(color=_ACTIVE, label=f"active ({detectors})"),
-        Patch(color=_RESTING, label="not"),
+        Patch(color=_RESTING, label="not active"),
     ]
     if any(stem.true_spans is not None for stem in song.stems):
         patches.append(Patch(color=_TRUE, label="truth"))
     figure.legend(
         handles=patches,
         loc="upper right",
-        bbox_to_anchor=(0.995, top + 0.01),
+        bbox_to_anchor=(0.99, top),
+        borderaxespad=0.0,
         ncols=len(patches),
         frameon=False,
         fontsize=9,
