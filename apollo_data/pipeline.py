@@ -34,14 +34,20 @@ def prepare(
     source
         A folder of songs, or a working folder or manifest whose catalog is taken as it is.
     """
+    tracks = find_tracks(source, work, settings, workers, console)
+    activities = detect_activity(tracks, work, settings, workers, console)
+    return Prepared(tracks, activities)
+
+
+def find_tracks(
+    source: Path, work: WorkFolder, settings: Settings, workers: int, console: Console
+) -> Manifest[Track]:
+    """Read or make the catalog of `source`, which is as in `prepare`."""
     has_catalog = source.is_file() or (source / work.tracks.name).is_file()
     if has_catalog:
         path = source if source.is_file() else source / work.tracks.name
-        tracks = read_manifest(path, "tracks", Track)
-    else:
-        tracks = make_catalog(source, work, settings, workers, console)
-    activities = detect_activity(tracks, work, settings, workers, console)
-    return Prepared(tracks, activities)
+        return read_manifest(path, "tracks", Track)
+    return make_catalog(source, work, settings, workers, console)
 
 
 def build_h5(

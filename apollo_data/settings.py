@@ -52,10 +52,40 @@ class CatalogSettings(_Section):
     """Store each file's SHA-256 too."""
 
 
+class SileroSettings(_Section):
+    """The detectors that use silero-vad: `silero`, and `auto` on vocals."""
+
+    onset_probability: Share = 0.5
+    """Speech begins above this."""
+    release_probability: Share = 0.35
+    """It ends below this; both are silero-vad's own defaults."""
+    min_speech_seconds: Annotated[float, Field(ge=0.0)] = 0.25
+    """Shorter speech is a mistake."""
+    quiet_onset_db: float = -44.0
+    """On vocals `auto` lets a span begin at this level already where it hears speech."""
+
+    @model_validator(mode="after")
+    def _hysteresis(self) -> "SileroSettings":
+        if self.release_probability > self.onset_probability:
+            raise ValueError("release_probability must not be above onset_probability")
+        return self
+
+
+class PydubSettings(_Section):
+    """The detector `pydub`."""
+
+    threshold_db: float = -16.0
+    """Silence is this much below the level of the whole sound."""
+
+
+DetectorName = Literal["auto", "energy", "silero", "pydub", "upstream"]
+
+
 class ActivitySettings(_Section):
     """Source activity detection (SAD); levels are relative to the stem's own loud level."""
 
-    detector: Literal["energy"] = "energy"
+    detector: DetectorName = "auto"
+    """`auto` is `energy`, on vocals with silero-vad's help; see docs/activity.md."""
     frame_seconds: Annotated[float, Field(gt=0.0, le=0.1)] = 0.01
     onset_db: float = -40.0
     """A span begins where the level rises above this."""
@@ -63,9 +93,13 @@ class ActivitySettings(_Section):
     """It ends where the level falls below this: lower than the onset, against flutter."""
     silence_dbfs: float = -70.0
     """Nothing below this is ever active, however quiet the file is."""
+    max_click_seconds: Annotated[float, Field(ge=0.0)] = 0.02
+    """Sound this short, with silence around it, is a click."""
     min_active_seconds: PositiveFloat = 0.1
     min_gap_seconds: PositiveFloat = 0.3
     """Shorter rests between two spans are part of the music."""
+    silero: SileroSettings = SileroSettings()
+    pydub: PydubSettings = PydubSettings()
 
     @model_validator(mode="after")
     def _hysteresis(self) -> "ActivitySettings":

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,6 +108,24 @@ def detect_activity(
             refuse_rejections(row for row in work.read_rejects() if row.stage == "sad")
         console.note("activity: nothing to do")
         return read_manifest(work.activity, "activity", StemActivity)
+    rows: list[StemActivity] = []
+    rejections: list[Rejection] = []
+    for outcome in detect_stems(tracks, settings.activity, workers, console):
+        if isinstance(outcome, StemActivity):
+            rows.append(outcome)
+        else:
+            if settings.strict:
+                refuse_rejections([outcome])
+            rejections.append(outcome)
+    work.record_rejects(["sad"], rejections)
+    write_manifest(work.activity, "activity", rows, key, tracks.root)
+    return read_manifest(work.activity, "activity", StemActivity)
+
+
+def detect_stems(
+    tracks: Manifest[Track], settings: ActivitySettings, workers: int, console: Console
+) -> Iterator[StemActivity | Rejection]:
+    """Yield the activity of every stem of the catalog, or why it cannot be told."""
     tasks = [
         _StemTask(
             track.song,
@@ -120,29 +138,19 @@ def detect_activity(
         for track in tracks.rows
         for stem in track.stems
     ]
-    rows: list[StemActivity] = []
-    rejections: list[Rejection] = []
-    detect = functools.partial(_detect_stem, settings=settings.activity)
+    detect = functools.partial(_detect_stem, settings=settings)
     with (
         console.progress("activity", len(tasks), "stems") as advance,
         contextlib.closing(run(detect, tasks, workers)) as outcomes,
     ):
         for outcome in outcomes:
             advance(1)
-            if isinstance(outcome, Rejection):
-                if settings.strict:
-                    refuse_rejections([outcome])
-                rejections.append(outcome)
-            else:
-                rows.append(outcome)
-    work.record_rejects(["sad"], rejections)
-    write_manifest(work.activity, "activity", rows, key, tracks.root)
-    return read_manifest(work.activity, "activity", StemActivity)
+            yield outcome
 
 
 def _detect_stem(task: _StemTask, settings: ActivitySettings) -> StemActivity | Rejection:
     try:
-        spans = activity.detect(task.files, settings)
+        spans = activity.detect(task.files, task.stem_class, settings)
     except AudioError as error:
         return Rejection(task.path, "sad", str(error))
     return StemActivity(
@@ -153,7 +161,7 @@ def _detect_stem(task: _StemTask, settings: ActivitySettings) -> StemActivity | 
         len(task.files),
         task.seconds,
         spans,
-        settings.detector,
+        activity.detector_for(task.stem_class, settings),
     )
 
 

@@ -43,7 +43,7 @@ def drawn(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> list[MixReci
     mixing = {"clip_seconds": 1.0, "distinct_songs": False, "whole_mixture_share": 0.0}
     settings = small_settings(mixing=mixing)
     work = WorkFolder.at(tmp_path_factory.mktemp("drawn"))
-    tracks = make_catalog(songs, work, settings, QUIET)
+    tracks = make_catalog(songs, work, settings, 1, QUIET)
     activities = detect_activity(tracks, work, settings, 1, QUIET)
     pool = MixPool(tracks.rows, activities.rows, "train", settings)
     return [pool.draw(index) for index in range(2000)]

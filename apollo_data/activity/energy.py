@@ -1,71 +1,86 @@
 """Activity from short-time energy, relative to the stem's own loud level."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
-from apollo_data.audio import probe, sound_blocks
+from apollo_data.activity.levels import Levels, measure_levels
+from apollo_data.activity.noise import hiss_level_db
+from apollo_data.activity.runs import hold, without_clicks
 from apollo_data.records import ActiveSpan
 from apollo_data.settings import ActivitySettings
 from apollo_data.spans import spans_of_frames
 
-_BLOCK_SECONDS = 10.0
 _LOUD_QUANTILE = 0.95
-_SILENT_POWER = 1e-12  # -120 dB, far below 16-bit rounding
+_LOUD_RANGE_DB = 40.0
+_HISS_ONSET_DB, _HISS_RELEASE_DB = 6.0, 3.0
 
 
-def detect(files: Sequence[Path], settings: ActivitySettings) -> tuple[ActiveSpan, ...]:
+@dataclass(frozen=True)
+class Thresholds:
+    """A stem's loud level, and where its spans begin and end; all in dB full scale."""
+
+    loud_db: float
+    onset_db: float
+    release_db: float
+
+
+def detect(
+    files: Sequence[Path], stem_class: str, settings: ActivitySettings
+) -> tuple[ActiveSpan, ...]:
     """Return the stretches in which the level is near the stem's own loud level.
 
-    The loud level is the 95 % quantile of the levels of all frames that are not silent.
     A span begins where the level rises above the onset threshold and reaches back and on
-    to where it falls below the release threshold (hysteresis). Short rests are bridged,
-    then short spans dropped.
+    to where it falls below the release threshold (hysteresis). Both are relative to the loud
+    level, and lie above the file's hiss and above silence. Clicks are dropped, short rests
+    bridged, then short spans dropped. The stem class plays no part.
     """
-    levels_db = frame_levels_db(files, settings.frame_seconds)
-    sounding = levels_db > settings.silence_dbfs
-    if not sounding.any():
-        return ()
-    loud_db = float(np.quantile(levels_db[sounding], _LOUD_QUANTILE))
-    onset = levels_db > max(loud_db + settings.onset_db, settings.silence_dbfs)
-    release = levels_db > max(loud_db + settings.release_db, settings.silence_dbfs)
-    return spans_of_frames(
-        hold(onset, release),
-        settings.frame_seconds,
-        settings.min_active_seconds,
-        settings.min_gap_seconds,
+    levels = measure_levels(files, settings.frame_seconds)
+    thresholds = thresholds_of(levels, settings)
+    return spans_of_onsets(levels, levels.level_db > thresholds.onset_db, thresholds, settings)
+
+
+def thresholds_of(levels: Levels, settings: ActivitySettings) -> Thresholds:
+    """Return the thresholds that follow from a stem's levels."""
+    silence_db = settings.silence_dbfs
+    loud_db = loud_level_db(levels.level_db, silence_db)
+    hiss_db = hiss_level_db(levels, loud_db, silence_db)
+    return Thresholds(
+        loud_db,
+        max(loud_db + settings.onset_db, hiss_db + _HISS_ONSET_DB, silence_db),
+        max(loud_db + settings.release_db, hiss_db + _HISS_RELEASE_DB, silence_db),
     )
 
 
-def frame_levels_db(files: Sequence[Path], frame_seconds: float) -> npt.NDArray[np.floating]:
-    """Return the level of each whole frame in dB full scale (mean square of both channels).
+def loud_level_db(levels_db: npt.NDArray[np.floating], silence_dbfs: float) -> float:
+    """Return the 95 % quantile of the levels within 40 dB of the loudest 50 ms.
 
-    The files are read once in blocks; what grows with their length is one number a frame.
+    Hiss, bleed and rests of any length lie outside that range, and a click of one or two
+    frames does not change the running median that tells what is loudest.
     """
-    rate = probe(files[0]).sample_rate
-    frame = round(frame_seconds * rate)
-    blocks = [
-        _frame_powers(block, frame)
-        for block in sound_blocks(files, rate, round(_BLOCK_SECONDS / frame_seconds) * frame / rate)
-    ]
-    powers = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    return 10.0 * np.log10(np.maximum(powers, _SILENT_POWER))
+    if not len(levels_db):
+        return -np.inf
+    padded = np.pad(levels_db, 2, constant_values=-np.inf)
+    loudest_db = float(np.median(sliding_window_view(padded, 5), axis=1).max())
+    near = levels_db[levels_db > max(loudest_db - _LOUD_RANGE_DB, silence_dbfs)]
+    return float(np.quantile(near, _LOUD_QUANTILE)) if len(near) else -np.inf
 
 
-def _frame_powers(block: npt.NDArray[np.float32], frame: int) -> npt.NDArray[np.floating]:
-    """Return the mean square of each whole frame of a (channels, samples) block."""
-    whole = block.shape[1] // frame * frame
-    frames = block[:, :whole].reshape(block.shape[0], -1, frame)
-    return np.einsum("cft,cft->f", frames, frames) / np.float32(block.shape[0] * frame)
-
-
-def hold(onset: npt.NDArray[np.bool_], release: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Keep the runs of `release` that hold at least one `onset`: a two-threshold gate."""
-    edges = np.flatnonzero(np.diff(release.astype(np.int8), prepend=0, append=0))
-    counts = np.concatenate([[0], np.cumsum(onset)])
-    gate = np.zeros(len(release), bool)
-    for start, end in zip(edges[::2], edges[1::2], strict=True):
-        gate[start:end] = counts[end] > counts[start]
-    return gate
+def spans_of_onsets(
+    levels: Levels,
+    onset: npt.NDArray[np.bool_],
+    thresholds: Thresholds,
+    settings: ActivitySettings,
+) -> tuple[ActiveSpan, ...]:
+    """Return the spans around the frames of `onset`, as far as the release threshold lets them."""
+    gate = hold(onset, levels.level_db > thresholds.release_db)
+    return spans_of_frames(
+        without_clicks(gate, round(settings.max_click_seconds / levels.frame_seconds)),
+        levels.frame_seconds,
+        settings.min_active_seconds,
+        settings.min_gap_seconds,
+    )

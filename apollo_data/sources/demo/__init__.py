@@ -17,7 +17,7 @@ from apollo_data.sources.demo.layouts import ACTIVITY_FILE, is_whole, write_song
 from apollo_data.sources.demo.names import MOISESDB, MUSDB18HQ, SongName, name_songs
 from apollo_data.storage import folder_lock, key_of, remove_partials, write_text
 
-__all__ = ["LONGEST_SECONDS", "SHORTEST_SECONDS", "read_truth", "write_demo"]
+__all__ = ["ACTIVITY_FILE", "LONGEST_SECONDS", "SHORTEST_SECONDS", "read_truth", "write_demo"]
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 6.0, 600.0
 
