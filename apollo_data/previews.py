@@ -27,7 +27,8 @@ with warnings.catch_warnings():
     from pydub import AudioSegment
 
 _FULL_SCALE = 32767.0
-_FADE_MS = 5
+_FADE_MS = 10
+_FADE_SAMPLES = 441  # pydub counts in whole milliseconds, which are whole samples every 10 ms
 _SEARCH_ROWS = 20_000
 
 
@@ -44,7 +45,7 @@ def write_previews(
 ) -> list[Preview]:
     """Render recipes of mixes.jsonl into ``previews/``, spread evenly over the categories.
 
-    Each is a 16-bit WAV file, faded over 5 ms at its edges so that it does not click, and
+    Each is a 16-bit WAV file, faded over 10 ms at its edges so that it does not click, and
     divided by its peak only if that is above full scale; beside it lies the recipe as JSON.
     Earlier previews of the split go. A clip that cannot be rendered becomes a row of
     rejects.jsonl, the others are written.
@@ -105,9 +106,9 @@ def pick_evenly(recipes: Iterable[MixRecipe], count: int) -> list[MixRecipe]:
 
 
 def _write_preview(path: Path, recipe: MixRecipe, root: Path, rate: int) -> None:
-    sound = _segment(render(recipe, root, rate), rate)
+    sound = _fade_edges(_segment(render(recipe, root, rate), rate))
     with whole_file(path) as temporary:
-        sound.fade_in(_FADE_MS).fade_out(_FADE_MS).export(temporary, format="wav").close()
+        sound.export(temporary, format="wav").close()
     write_text(path.with_suffix(".json"), json.dumps(to_json(recipe), indent=2) + "\n")
 
 
@@ -116,6 +117,14 @@ def _segment(audio: Samples, rate: int) -> AudioSegment:
     scale = max(1.0, float(np.abs(audio).max()))
     samples = np.round(audio.T / scale * _FULL_SCALE).astype("<i2")
     return AudioSegment(samples.tobytes(), sample_width=2, frame_rate=rate, channels=2)
+
+
+def _fade_edges(sound: AudioSegment) -> AudioSegment:
+    """Fade the first and the last milliseconds, cut out first: pydub may else lose a sample."""
+    end = int(sound.frame_count()) - _FADE_SAMPLES
+    head = sound.get_sample_slice(0, _FADE_SAMPLES).fade_in(_FADE_MS)
+    tail = sound.get_sample_slice(end).fade_out(_FADE_MS)
+    return head + sound.get_sample_slice(_FADE_SAMPLES, end) + tail
 
 
 def _reject(name: str, recipe: MixRecipe, error: AudioError) -> Rejection:
