@@ -68,9 +68,12 @@ def write_manifest(path: Path, kind: str, rows: Iterable[Any], key: str, root: P
             out.write(_line(to_json(row)))
 
 
+_ENCODER = json.JSONEncoder(separators=(", ", ": "))
+
+
 def _line(values: dict[str, Any]) -> str:
     # ASCII with escapes keeps even undecodable file names (lone surrogates) readable and exact.
-    return json.dumps(values, separators=(", ", ": ")) + "\n"
+    return _ENCODER.encode(values) + "\n"
 
 
 def read_header(path: Path) -> Header:
@@ -136,16 +139,17 @@ def to_json(record: Any) -> dict[str, Any]:
     for name, default in _defaults(type(record)):  # type: ignore[arg-type]
         value = getattr(record, name)
         if value != default:
-            values[name] = _plain(value)
+            values[name] = value if type(value) in _PLAIN_TYPES else _plain(value)
     return values
 
 
+_PLAIN_TYPES = frozenset({str, int, float, bool})  # most values: spared the longer questions
+
+
 def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return to_json(value)
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
+        return [item if type(item) in _PLAIN_TYPES else _plain(item) for item in value]
+    return to_json(value) if dataclasses.is_dataclass(value) else value
 
 
 _REQUIRED = object()

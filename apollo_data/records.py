@@ -181,7 +181,12 @@ class AlignedPair:
 
 @dataclass(frozen=True)
 class StemClip:
-    """One stem of a mix: which stretch of which song, at which gain."""
+    """One stem of a mix: which stretch of which song, at which gain.
+
+    What else is done to it, if anything, in this order: brought to the loudness
+    `normalise_lufs` before the gain; left and right `swapped`; turned to the place `pan`
+    (-1 left, +1 right); polarity `inverted`.
+    """
 
     song: str
     stem_class: str
@@ -190,6 +195,10 @@ class StemClip:
     seconds: float
     gain_db: float
     sources: tuple[str, ...] = ()
+    normalise_lufs: float | None = None
+    swapped: bool = False
+    pan: float | None = None
+    inverted: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 import tomli_w
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt, model_validator
 
 from apollo_data.errors import SettingsError
 
@@ -25,6 +25,8 @@ else:
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 BitrateKbps = Literal[24, 32, 48, 64, 96, 128]
 ALL_BITRATES_KBPS: tuple[BitrateKbps, ...] = (24, 32, 48, 64, 96, 128)
+LOUDNESS_BLOCK_SECONDS = 0.4
+"""The gating block of ITU-R BS.1770, below which there is no integrated loudness."""
 
 
 class _Section(pydantic.BaseModel):
@@ -108,28 +110,60 @@ class ActivitySettings(_Section):
         return self
 
 
-class MixingSettings(_Section):
-    """How target clips are drawn (paper, section III-A)."""
+class StemMixSettings(_Section):
+    """How stems become a mix (paper, section III-A); docs/mixing.md has more on each setting."""
 
-    clip_seconds: Annotated[float, Field(ge=0.1, le=60.0)] = 3.0
     min_stems: PositiveInt = 1
     max_stems: Annotated[int, Field(ge=1, le=11)] = 8
-    gain_db: tuple[float, float] = (-10.0, 10.0)
-    """Lowest and highest gain; drawn uniformly on the decibel scale."""
+    stem_count_weights: tuple[Annotated[FiniteFloat, Field(ge=0.0)], ...] | None = None
+    """How often min_stems, min_stems + 1, ..., max_stems are drawn; equally often when not set."""
+    repeat_classes: bool = False
+    """A stem class may occur more than once in a mix, from different songs."""
     distinct_songs: bool = True
     """Each stem of a mix comes from another song; a split of few songs then gives smaller mixes."""
     min_active_share: Share = 0.8
     """How much of a stem's stretch must lie in active spans."""
-    whole_mixture_share: Share = 0.5
-    """Share of training clips cut from whole songs, as the public trainer does."""
+    normalise_lufs: Annotated[FiniteFloat, Field(ge=-70.0, le=0.0)] | None = None
+    """Integrated loudness that each stem clip is brought to before its gain."""
+    gain_db: tuple[FiniteFloat, FiniteFloat] = (-10.0, 10.0)
+    """Lowest and highest gain."""
+    gain_law: Literal["uniform_db", "uniform_amplitude", "normal_db"] = "uniform_db"
+    """How gains are spread between the two."""
+    max_pan: Share = 0.0
+    """Each stem is turned to a place drawn between this far left and this far right (1: fully)."""
+    inverted_share: Share = 0.0
+    """Share of stems whose polarity is inverted."""
+    swapped_share: Share = 0.0
+    """Share of stems whose left and right are swapped."""
 
     @model_validator(mode="after")
-    def _ranges(self) -> "MixingSettings":
+    def _ranges(self) -> "StemMixSettings":
         if self.min_stems > self.max_stems:
             raise ValueError("min_stems must not be above max_stems")
         if self.gain_db[0] > self.gain_db[1]:
             raise ValueError("gain_db must be [lowest, highest]")
         return self
+
+    @model_validator(mode="after")
+    def _weights(self) -> "StemMixSettings":
+        if self.stem_count_weights is None:
+            return self
+        counts = self.max_stems - self.min_stems + 1
+        if len(self.stem_count_weights) != counts or not any(self.stem_count_weights):
+            raise ValueError(
+                f"stem_count_weights must be {counts} numbers, one for each count from "
+                f"{self.min_stems} to {self.max_stems}, not all of them 0"
+            )
+        return self
+
+
+class MixingSettings(StemMixSettings):
+    """How the target clips of training and validation are drawn."""
+
+    clip_seconds: Annotated[float, Field(ge=0.1, le=60.0)] = 3.0
+    """Length of all clips, those of the test split too."""
+    whole_mixture_share: Share = 0.5
+    """Share of training clips cut from whole songs, as the public trainer does."""
 
 
 class PairedSettings(_Section):
@@ -161,11 +195,20 @@ class ShardSettings(_Section):
 
 
 class EvaluationSettings(_Section):
-    """The test split: equally many targets per category, each at every bitrate."""
+    """The test split: equally many targets per category, each at every bitrate.
+
+    It follows from this section, the seed and the clip length alone: settings of the
+    training data do not change it, so that trainings can be compared on it.
+    """
 
     per_category: Annotated[int, Field(ge=0)] = 5000
     bitrates_kbps: Annotated[tuple[BitrateKbps, ...], Field(min_length=1)] = ALL_BITRATES_KBPS
     whole_mixture_share: Share = 0.0
+    """Share of validation clips, and of test clips of several stems, cut from whole songs."""
+    seed: int | None = None
+    """Seed of the test split; the pipeline's own when not set."""
+    mixing: StemMixSettings = StemMixSettings()
+    """The test split's own rules; what is not said here is the paper's, not `[mixing]`'s."""
 
 
 class NetworkSettings(_Section):
@@ -236,6 +279,17 @@ class Settings(_Section):
     network: NetworkSettings = NetworkSettings()
     training: TrainingSettings = TrainingSettings()
 
+    @model_validator(mode="after")
+    def _measurable_loudness(self) -> "Settings":
+        for name, rules in (("mixing", self.mixing), ("evaluation.mixing", self.evaluation.mixing)):
+            short = self.mixing.clip_seconds < LOUDNESS_BLOCK_SECONDS
+            if short and rules.normalise_lufs is not None:
+                raise ValueError(
+                    f"{name}.normalise_lufs needs a mixing.clip_seconds of "
+                    f"{LOUDNESS_BLOCK_SECONDS:g} or more: shorter clips have no integrated loudness"
+                )
+        return self
+
     @property
     def clip_samples(self) -> int:
         """Samples per channel of one clip."""
@@ -282,7 +336,9 @@ def _explain(problem: Any) -> str:
         near = difflib.get_close_matches(place[-1], known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
         return f"unknown setting {name!r}; {hint}"
-    message = problem["msg"].removeprefix("Value error, ")
+    message = str(problem["msg"].removeprefix("Value error, "))
+    if not place:  # about several sections at once; all settings as "found" would help nobody
+        return message
     return f"setting {name!r}: {message}, found {problem['input']!r}"
 
 

@@ -35,6 +35,8 @@ from apollo_data.storage import key_of
 from apollo_data.survey import survey_files
 from apollo_data.workfolder import WorkFolder, refuse_rejections
 
+_PROGRESS_STEP = 100
+
 
 def make_catalog(
     root: Path, work: WorkFolder, settings: Settings, workers: int, console: Console
@@ -181,7 +183,7 @@ def plan_mixes(
             "or the settings ask for no clips"
         )
     for split, pool in pools.items():
-        _tell_limits(split, sizes[split], pool, settings, console)
+        _tell_limits(split, sizes[split], pool, console)
     key = key_of(
         activities.header.key,
         settings.seed,
@@ -194,24 +196,24 @@ def plan_mixes(
     if is_current(work.mixes, key):
         console.note("mixes: nothing to do")
         return sizes
-    with console.progress("mixes", sum(sizes.values()), "recipes") as advance:
+    total = sum(sizes.values())
+    with console.progress("mixes", total, "recipes") as advance:
 
         def counted() -> Iterable[MixRecipe]:
-            for recipe in mixing.draw_recipes(pools, settings):
-                advance(1)
+            for number, recipe in enumerate(mixing.draw_recipes(pools, settings)):
+                if number % _PROGRESS_STEP == 0:  # a bar drawn at each recipe would cost more
+                    advance(min(_PROGRESS_STEP, total - number))
                 yield recipe
 
         write_manifest(work.mixes, "mixes", counted(), key, tracks.root)
     return sizes
 
 
-def _tell_limits(
-    split: str, size: int, pool: MixPool, settings: Settings, console: Console
-) -> None:
+def _tell_limits(split: str, size: int, pool: MixPool, console: Console) -> None:
     """Say where a split cannot give what the settings ask for."""
     if not size:
         console.warn(f"split {split} gets no clips: no song of it, or none asked for")
-    elif pool.max_stems < settings.mixing.max_stems:
+    elif pool.max_stems < pool.rules.max_stems:
         console.warn(
             f"split {split} has {len(pool.songs)} songs and {len(pool.classes)} stem classes: "
             f"its mixes have at most {pool.max_stems} stems"

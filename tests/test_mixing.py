@@ -1,53 +1,29 @@
 import collections
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.stats
+from catalogs import SECONDS, SPANS, library, pool
 from small_songs import RATE, small_settings
 
 from apollo_data.audio import files_of, read_sound
 from apollo_data.console import Console
 from apollo_data.errors import DataError
+from apollo_data.manifest import to_json
 from apollo_data.mixing import MixPool, StartTimes, draw_recipes, render, split_sizes
 from apollo_data.records import (
     SPLITS,
     STEM_CLASSES,
-    ActiveSpan,
     Coding,
     MixRecipe,
-    Mixture,
-    Stem,
-    StemActivity,
     StemClip,
-    Track,
 )
 from apollo_data.settings import Settings
 from apollo_data.stages import detect_activity, make_catalog
 from apollo_data.workfolder import WorkFolder
-
-SECONDS = 60.0
-SPANS = (ActiveSpan(5.0, 25.0), ActiveSpan(30.0, 31.0), ActiveSpan(40.0, 55.0))
-
-
-def library(songs: int = 30) -> tuple[list[Track], list[StemActivity]]:
-    """Songs with all stems in every split, as a catalog and a detector would describe them."""
-    tracks, activities = [], []
-    for number in range(songs):
-        song, split = f"song{number:02d}", SPLITS[number % 3]
-        stems = tuple(Stem(name, f"{song}/{name}.wav", SECONDS, RATE, 2) for name in STEM_CLASSES)
-        mixture = Mixture(f"{song}/mixture.wav", SECONDS)
-        tracks.append(Track(song, "test", split, song, "", stems, mixture))
-        activities += [
-            StemActivity(song, split, stem.stem_class, stem.path, 1, SECONDS, SPANS, "energy")
-            for stem in stems
-        ]
-    return tracks, activities
-
-
-def pool(split: str, settings: Settings, songs: int = 30) -> MixPool:
-    return MixPool(*library(songs), split, settings)
-
 
 POOLS = {split: pool(split, small_settings()) for split in SPLITS}
 
@@ -62,6 +38,22 @@ def test_start_times_are_all_those_with_enough_activity_and_equally_likely() -> 
     assert half.pick(0.0) == 3.5
     assert StartTimes(SPANS, SECONDS, 70.0, 0.1).count == 0
     assert StartTimes((), SECONDS, 3.0, 0.0).count == 0
+
+
+# SHA-256 of the first 1500 recipes of each split as JSON, with the documented defaults. They
+# may never change: whoever has the settings, the seed and the songs has the data.
+GOLDEN = {
+    "train": "1a0661c02fb83d66f5c5d6c83329a8b7d39397dc6bc4284c9e88a00d369674ba",
+    "valid": "9344214b94f3371c7a943129c5bdd76b8bb1423eafc4e5a58414c5f6f1c0dac1",
+    "test": "2b381a8990e8e511608de6b83513c92e41f0d2bf6f811b445bde3563920b632f",
+}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_recipes_of_the_defaults_never_change(split: str) -> None:
+    defaults = pool(split, Settings())
+    rows = "\n".join(json.dumps(to_json(defaults.draw(index))) for index in range(1500))
+    assert hashlib.sha256(rows.encode()).hexdigest() == GOLDEN[split]
 
 
 def test_a_draw_depends_on_seed_and_index_alone() -> None:

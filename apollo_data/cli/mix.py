@@ -1,5 +1,6 @@
 """`apollo-data mix`."""
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,9 +9,16 @@ import typer
 from apollo_data.cli.options import ALL_CORES, Config, Quiet, Songs, Strict, Workers, read_settings
 from apollo_data.console import Console
 from apollo_data.pipeline import prepare
+from apollo_data.previews import describe_stems, write_previews
 from apollo_data.rejects import refuse_too_many
 from apollo_data.stages import plan_mixes
 from apollo_data.workfolder import WorkFolder
+
+
+class _Split(str, Enum):
+    train = "train"
+    valid = "valid"
+    test = "test"
 
 
 def register(app: typer.Typer) -> None:
@@ -24,19 +32,33 @@ def register(app: typer.Typer) -> None:
             typer.Option("--out", "-o", help="Working folder or mixes.jsonl to write."),
         ] = None,
         config: Config = None,
+        preview: Annotated[
+            int | None,
+            typer.Option("--preview", min=1, help="Write so many clips as WAV files to listen to."),
+        ] = None,
+        split: Annotated[
+            _Split, typer.Option("--split", help="The split that the previews are of.")
+        ] = _Split.train,
         workers: Workers = ALL_CORES,
         strict: Strict = False,
         quiet: Quiet = False,
     ) -> None:
-        """Draw the recipes of all clips and write them down; no sample is rendered.
+        """Draw the recipes of all clips and write them down; only previews are rendered.
 
-        Example: `apollo-data mix --in data/demo --config pipelines/demo.toml`
+        Example: `apollo-data mix --in data/demo --config pipelines/demo.toml --preview 8`
         """
         console = Console(quiet)
         settings = read_settings(config, strict)
         work = WorkFolder.of(songs, out, "mixes")
         found = prepare(songs, work, settings, workers, console)
         sizes = plan_mixes(found.tracks, found.activities, work, settings, console)
-        rows = [[split, str(count)] for split, count in sizes.items()]
+        rows = [[name, str(count)] for name, count in sizes.items()]
         console.table(str(work.mixes), ["split", "recipes"], rows)
+        if preview is not None:
+            written = write_previews(work, settings, split.value, preview, console)
+            rows = [
+                [item.path.name, item.recipe.category, describe_stems(item.recipe)]
+                for item in written
+            ]
+            console.table(str(work.path / "previews"), ["file", "category", "stems"], rows)
         refuse_too_many(work, found.tracks.rows, settings)

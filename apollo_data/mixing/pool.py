@@ -1,0 +1,250 @@
+"""Draws: everything that chance decides about a clip, from a seed and an index."""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from apollo_data.errors import DataError
+from apollo_data.mixing.cases import (
+    Case,
+    any_mix,
+    can_count,
+    case_of,
+    draw_count,
+    possible_categories,
+)
+from apollo_data.mixing.gains import gain_at
+from apollo_data.mixing.offer import Offer
+from apollo_data.randomness import GeneratorSeries
+from apollo_data.records import (
+    Coding,
+    MixRecipe,
+    MixtureClip,
+    StemActivity,
+    StemClip,
+    Track,
+    category_of,
+)
+from apollo_data.settings import Settings, StemMixSettings
+
+_ATTEMPTS = 20
+
+
+class MixPool:
+    """What one split offers, and the draws from it.
+
+    Parameters
+    ----------
+    tracks, activities
+        Catalog and activity of all splits; those of `split` are used.
+    split
+        The split to draw for. ``test`` draws equally from the four categories, by the rules of
+        the evaluation settings; the others draw the number of stems, by those of the mixing
+        settings. ``train`` alone draws whole mixtures too, unless the evaluation settings give
+        them a share.
+    settings
+        The pipeline's.
+
+    Attributes
+    ----------
+    rules
+        The split's.
+    classes, songs
+        Those with a stem to draw from.
+    max_stems
+        The greatest number of stems that the rules, the classes and the songs allow.
+    categories
+        Those that the split can give mixes of.
+    """
+
+    def __init__(
+        self,
+        tracks: Sequence[Track],
+        activities: Sequence[StemActivity],
+        split: str,
+        settings: Settings,
+    ) -> None:
+        self.split = split
+        self._settings = settings
+        mixing, evaluation = settings.mixing, settings.evaluation
+        is_test = split == "test"
+        self.rules: StemMixSettings = evaluation.mixing if is_test else mixing
+        own_seed = evaluation.seed if is_test else None
+        self._seed = settings.seed if own_seed is None else own_seed
+        self._mixture_share = (
+            mixing.whole_mixture_share if split == "train" else evaluation.whole_mixture_share
+        )
+        own = [track for track in tracks if track.split == split]
+        offer = Offer(own, activities, mixing.clip_seconds, self.rules.min_active_share)
+        self._choices = offer.choices
+        self._mixtures = list(offer.mixtures()) if self._mixture_share else []
+        self.classes, self.songs = offer.classes, offer.songs
+        self.categories = possible_categories(offer, self.rules)
+        self._any = any_mix(offer, self.rules)
+        self._cases = {name: case_of(name, offer, self.rules) for name in self.categories}
+        self.max_stems = self._any.most
+        self._generators = GeneratorSeries(self._seed, f"mix/{split}")
+        # Their own stream: whoever turns stems about gets the same mixes otherwise.
+        self._turns = GeneratorSeries(self._seed, f"mix/{split}/turns")
+
+    def draw(self, index: int) -> MixRecipe:
+        """Draw target `index` of the split; the same arguments always give the same recipe.
+
+        Raises
+        ------
+        DataError
+            The split has no stem to draw from, or fewer than the settings ask for.
+        """
+        category = self._category_of_target(index)
+        rng = self._generators.at(index)
+        codings = self._draw_codings(rng)
+        stems: tuple[StemClip, ...] = ()
+        mixture = self._draw_mixture(rng, category)
+        if mixture is None:
+            stems = self._turn(index, self._draw_stems(rng, category))
+            category = category_of(clip.stem_class for clip in stems)
+            return MixRecipe(self._seed, index, self.split, category, stems, codings)
+        clip, category = mixture
+        return MixRecipe(self._seed, index, self.split, category, stems, codings, clip)
+
+    def _category_of_target(self, index: int) -> str | None:
+        """Return the category that a target must have; None where chance decides."""
+        possible = self.split == "test" or can_count(self._any, self.rules)
+        if not possible or not self.categories:
+            raise DataError(
+                f"split {self.split!r}: mixes need {self.rules.min_stems} stems, but it has "
+                f"{len(self.classes)} stem classes in {len(self.songs)} songs with enough activity"
+            )
+        return self.categories[index % len(self.categories)] if self.split == "test" else None
+
+    def _draw_codings(self, rng: np.random.Generator) -> tuple[Coding, ...]:
+        if self.split == "test":
+            bitrates = self._settings.evaluation.bitrates_kbps
+        else:
+            options = self._settings.codec.bitrates_kbps
+            bitrates = (options[int(rng.random() * len(options))],)
+        return tuple(Coding("mp3", float(bitrate)) for bitrate in bitrates)
+
+    def _draw_mixture(
+        self, rng: np.random.Generator, wanted: str | None
+    ) -> tuple[MixtureClip, str] | None:
+        """Draw a clip of a whole mixture and its category, or None: then stems are drawn.
+
+        None is left to chance, and follows where `wanted` is a category of one stem, or one
+        that no clip was found for.
+        """
+        several = wanted is None or wanted.startswith("multi")
+        if not self._mixtures or not several or rng.random() >= self._mixture_share:
+            return None
+        for _ in range(_ATTEMPTS):
+            clip, category = self._choose_mixture(rng)
+            if wanted in (None, category):
+                return clip, category
+        return None
+
+    def _choose_mixture(self, rng: np.random.Generator) -> tuple[MixtureClip, str]:
+        place, time = rng.random(2).tolist()
+        choice = self._mixtures[int(place * len(self._mixtures))]
+        start = choice.starts.pick(time)
+        seconds = self._settings.mixing.clip_seconds
+        sings = any(
+            span.start_seconds < start + seconds and span.end_seconds > start
+            for span in choice.vocals
+        )
+        mixture = choice.mixture
+        clip = MixtureClip(choice.song, mixture.path, start, seconds, mixture.sources)
+        return clip, "multi_stems_vocal" if sings else "multi_stems"
+
+    def _draw_stems(self, rng: np.random.Generator, wanted: str | None) -> tuple[StemClip, ...]:
+        """Draw classes, then a song for each; redraw the classes where the songs run out."""
+        case = self._any if wanted is None else self._cases[wanted]
+        count = draw_count(rng, case, self.rules)
+        best: tuple[StemClip, ...] = ()
+        for _ in range(_ATTEMPTS):
+            clips = self._choose_songs(rng, self._draw_classes(rng, case, count), count)
+            if len(clips) == count:
+                return clips
+            best = max(best, clips, key=len)
+        if len(best) < case.least:
+            section = "evaluation.mixing" if self.split == "test" else "mixing"
+            raise DataError(
+                f"split {self.split!r}: no {case.least} stems of different songs could be found; "
+                f"set {section}.distinct_songs = false or add songs"
+            )
+        return best
+
+    def _draw_classes(self, rng: np.random.Generator, case: Case, count: int) -> list[str]:
+        """Return classes in the order in which they are tried."""
+        if self.rules.repeat_classes and case.others:
+            # More than are needed: a class whose songs are all taken is passed over.
+            places = rng.integers(len(case.others), size=4 * count)
+        else:
+            places = rng.permutation(len(case.others))
+        return [*case.first, *(case.others[place] for place in places.tolist())]
+
+    def _choose_songs(
+        self, rng: np.random.Generator, order: Sequence[str], count: int
+    ) -> tuple[StemClip, ...]:
+        rules = self.rules
+        seconds = self._settings.mixing.clip_seconds
+        taken: defaultdict[str, set[str]] = defaultdict(set)
+        clips: list[StemClip] = []
+        for stem_class in order:
+            # A song gives one stem to a mix or, where it may give more, one of each class.
+            barred_songs = taken["any" if rules.distinct_songs else stem_class]
+            choices = self._choices[stem_class]
+            barred = choices.places_of(barred_songs)
+            if len(barred) == len(choices):
+                continue
+            place, time, level = rng.random(3).tolist()
+            choice = choices.pick(place, barred)
+            barred_songs.add(choice.song)
+            clips.append(
+                StemClip(
+                    song=choice.song,
+                    stem_class=stem_class,
+                    path=choice.stem.path,
+                    start_seconds=choice.starts.pick(time),
+                    seconds=seconds,
+                    gain_db=gain_at(level, rules),
+                    sources=choice.stem.sources,
+                    normalise_lufs=rules.normalise_lufs,
+                )
+            )
+            if len(clips) == count:
+                break
+        return tuple(clips)
+
+    def _turn(self, index: int, clips: tuple[StemClip, ...]) -> tuple[StemClip, ...]:
+        """Draw pan, polarity and channel order; each draw is made whether it is used or not."""
+        rules = self.rules
+        if not (rules.max_pan or rules.inverted_share or rules.swapped_share):
+            return clips
+        draws = self._turns.at(index).random((len(clips), 3)).tolist()
+        return tuple(
+            dataclasses.replace(
+                clip,
+                pan=round((2.0 * place - 1.0) * rules.max_pan, 3) if rules.max_pan else None,
+                inverted=polarity < rules.inverted_share,
+                swapped=order < rules.swapped_share,
+            )
+            for clip, (place, polarity, order) in zip(clips, draws, strict=True)
+        )
+
+
+def split_sizes(pools: dict[str, MixPool], settings: Settings) -> dict[str, int]:
+    """Return how many targets each split gets; a split without songs gets none."""
+    wanted = {
+        "train": settings.shards.train_clips,
+        "valid": settings.shards.valid_clips,
+        "test": settings.evaluation.per_category * len(pools["test"].categories),
+    }
+    return {split: count if pools[split].categories else 0 for split, count in wanted.items()}
+
+
+def draw_recipes(pools: dict[str, MixPool], settings: Settings) -> Iterator[MixRecipe]:
+    """Yield the recipes of all splits, in order."""
+    for split, count in split_sizes(pools, settings).items():
+        yield from map(pools[split].draw, range(count))
