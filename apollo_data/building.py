@@ -26,7 +26,8 @@ from apollo_data.manifest import (
     write_manifest,
 )
 from apollo_data.mixing import render
-from apollo_data.records import SPLITS, MixRecipe, Rejection, ShardInfo
+from apollo_data.pairing import read_pair
+from apollo_data.records import SPLITS, MixRecipe, PairClip, Rejection, ShardInfo
 from apollo_data.runner import run
 from apollo_data.settings import Settings, settings_toml
 from apollo_data.shards import FORMAT_VERSION, ShardHead, ShardReader, ShardWriter
@@ -46,6 +47,7 @@ class ShardTask:
     path: str
     split: str
     root: Path
+    decoded: Path
     recipes: tuple[MixRecipe, ...]
     settings: Settings
     key: str
@@ -129,6 +131,7 @@ def _tasks(
             path=path,
             split=split,
             root=root_of(work.mixes, header),
+            decoded=work.decoded,
             recipes=own,
             settings=settings,
             key=_shard_key(own, settings, inputs_key),
@@ -239,11 +242,15 @@ def _head(task: ShardTask) -> ShardHead:
 
 
 def _batches(recipes: Iterable[MixRecipe]) -> Iterator[list[MixRecipe]]:
-    """Group recipes so that a batch of pairs fills one ffmpeg process each way."""
+    """Group recipes so that a batch of pairs fills one ffmpeg process each way.
+
+    The user's own pairs, which need none, are in batches of their own, so that the order stays.
+    """
     batch: list[MixRecipe] = []
     pairs = 0
     for recipe in recipes:
-        if batch and pairs + len(recipe.codings) > BATCH_CLIPS:
+        other = batch and bool(batch[-1].pair) != bool(recipe.pair)
+        if other or (batch and pairs + len(recipe.codings) > BATCH_CLIPS):
             yield batch
             batch, pairs = [], 0
         batch.append(recipe)
@@ -259,7 +266,10 @@ def _make_pairs(
     targets: list[tuple[MixRecipe, Samples]] = []
     for recipe in batch:
         try:
-            targets.append((recipe, _render_audible(recipe, task)))
+            if recipe.pair is not None:
+                yield _read_own(recipe, recipe.pair, task)
+            else:
+                targets.append((recipe, _audible(render(recipe, task.root, _rate(task)))))
         except AudioError as error:
             rejections.append(_reject(recipe, task, error))
     try:
@@ -272,10 +282,19 @@ def _make_pairs(
                 rejections.append(_reject(recipe, task, error))
 
 
-def _render_audible(recipe: MixRecipe, task: ShardTask) -> Samples:
-    target = render(recipe, task.root, task.settings.sample_rate)
+def _rate(task: ShardTask) -> int:
+    return task.settings.sample_rate
+
+
+def _read_own(recipe: MixRecipe, clip: PairClip, task: ShardTask) -> _Pairs:
+    """Return a clip of the user's own pair, which nobody needs to code."""
+    clean, degraded = read_pair(clip, task.root, task.decoded, _rate(task))
+    return recipe, _audible(clean), [CodedClip(degraded, clip.degraded_kbps)]
+
+
+def _audible(target: Samples) -> Samples:
     if np.abs(target).max() < _SILENT_PEAK:
-        raise AudioError("the mix is silent")
+        raise AudioError("the clip is silent")
     return target
 
 

@@ -15,7 +15,7 @@ from apollo_data.audio import AudioInfo, Samples, decode, is_lossless, probe, re
 from apollo_data.console import Console
 from apollo_data.errors import AudioError
 from apollo_data.levels import measure
-from apollo_data.manifest import Manifest, is_current, read_manifest, write_manifest
+from apollo_data.manifest import Header, Manifest, is_current, read_manifest, write_manifest
 from apollo_data.records import AlignedPair, PairClip, PairedFiles, Rejection, Track
 from apollo_data.runner import run
 from apollo_data.settings import Settings
@@ -45,6 +45,8 @@ def align_pairs(
     Sides that are not WAV, FLAC or AIFF are decoded once, to WAV files in `work.decoded`.
     """
     tasks = [_Task(row.song, row.split, row.pair) for row in tracks.rows if row.pair]
+    if not tasks and not work.pairs.exists():
+        return Manifest(Header("pairs", ""), (), tracks.root)
     key = key_of(
         tracks.header.key,
         settings.paired.model_dump(mode="json"),

@@ -7,11 +7,13 @@ from apollo_data.building import BuildReport, build_shards
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.manifest import Manifest, read_manifest
-from apollo_data.records import StemActivity, Track
+from apollo_data.pairing import align_pairs
+from apollo_data.planning import plan_mixes
+from apollo_data.records import AlignedPair, StemActivity, Track
 from apollo_data.rejects import refuse_share, refuse_too_many, tell_rejections
 from apollo_data.settings import Settings
 from apollo_data.sources.demo import write_demo
-from apollo_data.stages import detect_activity, make_catalog, plan_mixes
+from apollo_data.stages import detect_activity, make_catalog
 from apollo_data.storage import folder_lock
 from apollo_data.workfolder import WorkFolder
 
@@ -22,12 +24,13 @@ class Prepared:
 
     tracks: Manifest[Track]
     activities: Manifest[StemActivity]
+    pairs: Manifest[AlignedPair]
 
 
 def prepare(
     source: Path, work: WorkFolder, settings: Settings, workers: int, console: Console
 ) -> Prepared:
-    """Read or make the catalog and the activity of `source`.
+    """Read or make the catalog, the activity and the aligned pairs of `source`.
 
     Parameters
     ----------
@@ -36,7 +39,8 @@ def prepare(
     """
     tracks = find_tracks(source, work, settings, workers, console)
     activities = detect_activity(tracks, work, settings, workers, console)
-    return Prepared(tracks, activities)
+    pairs = align_pairs(tracks, work, settings, workers, console)
+    return Prepared(tracks, activities, pairs)
 
 
 def find_tracks(
@@ -48,6 +52,14 @@ def find_tracks(
         path = source if source.is_file() else source / work.tracks.name
         return read_manifest(path, "tracks", Track)
     return make_catalog(source, work, settings, workers, console)
+
+
+def plan_prepared(
+    prepared: Prepared, work: WorkFolder, settings: Settings, console: Console
+) -> dict[str, int]:
+    """Write the plan of all clips; return how many there are of each split."""
+    found = (prepared.tracks, prepared.activities, prepared.pairs)
+    return plan_mixes(*found, work, settings, console)
 
 
 def build_h5(
@@ -76,7 +88,7 @@ def build_h5(
             elif not source.is_dir():
                 raise DataError(f"{source}: no such folder; name your songs with --in DIR")
         prepared = prepare(source, work, settings, workers, console)
-        sizes = plan_mixes(prepared.tracks, prepared.activities, work, settings, console)
+        sizes = plan_prepared(prepared, work, settings, console)
         report = build_shards(work, settings, sizes, workers, console)
         tell_rejections(work.read_rejects(), console)
         refuse_too_many(work, prepared.tracks.rows, settings)

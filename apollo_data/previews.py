@@ -83,7 +83,7 @@ def write_previews(
 
 def _of_split(recipes: Iterable[MixRecipe], split: str) -> Iterator[MixRecipe]:
     """Yield a split's recipes as far as a search for rare categories may go."""
-    own = (recipe for recipe in recipes if recipe.split == split)
+    own = (recipe for recipe in recipes if recipe.split == split and not recipe.pair)
     return takewhile(lambda recipe: recipe.index < _SEARCH_ROWS, own)
 
 

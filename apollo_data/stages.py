@@ -1,19 +1,19 @@
-"""The stages up to the plan: catalog, activity, mixes. Each turns manifests into the next one.
+"""The stages before the plan: catalog and activity. Each turns its input into a manifest.
 
 A stage is known by the key of its settings and inputs, which its manifest's first row
 holds; run again with the same key, it does nothing. What it leaves out becomes rows of
-rejects.jsonl. `apollo_data.building` goes on from the plan to the shards.
+rejects.jsonl. `apollo_data.planning` and `apollo_data.building` go on from here.
 """
 
 import contextlib
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from apollo_data import activity, mixing
+from apollo_data import activity
 from apollo_data.audio import files_of
 from apollo_data.console import Console
 from apollo_data.errors import AudioError, DataError
@@ -24,8 +24,7 @@ from apollo_data.manifest import (
     to_json,
     write_manifest,
 )
-from apollo_data.mixing import MixPool
-from apollo_data.records import SPLITS, MixRecipe, Mixture, Rejection, Stem, StemActivity, Track
+from apollo_data.records import SPLITS, Mixture, Rejection, Stem, StemActivity, Track
 from apollo_data.runner import run
 from apollo_data.settings import ActivitySettings, Settings
 from apollo_data.sources.catalog import Catalog, find_songs, read_catalog
@@ -34,8 +33,6 @@ from apollo_data.sources.song import audio_files, look_with
 from apollo_data.storage import key_of
 from apollo_data.survey import survey_files
 from apollo_data.workfolder import WorkFolder, refuse_rejections
-
-_PROGRESS_STEP = 100
 
 
 def make_catalog(
@@ -165,59 +162,6 @@ def _detect_stem(task: _StemTask, settings: ActivitySettings) -> StemActivity | 
         spans,
         activity.detector_for(task.stem_class, settings),
     )
-
-
-def plan_mixes(
-    tracks: Manifest[Track],
-    activities: Manifest[StemActivity],
-    work: WorkFolder,
-    settings: Settings,
-    console: Console,
-) -> dict[str, int]:
-    """Draw all recipes, write mixes.jsonl and return how many there are of each split."""
-    pools = {split: MixPool(tracks.rows, activities.rows, split, settings) for split in SPLITS}
-    sizes = mixing.split_sizes(pools, settings)
-    if not any(sizes.values()):
-        raise DataError(
-            f"{work.activity}: no stem has {settings.mixing.clip_seconds:g} s of enough activity, "
-            "or the settings ask for no clips"
-        )
-    for split, pool in pools.items():
-        _tell_limits(split, sizes[split], pool, console)
-    key = key_of(
-        activities.header.key,
-        settings.seed,
-        *(
-            section.model_dump(mode="json")
-            for section in (settings.mixing, settings.codec, settings.evaluation)
-        ),
-        sizes,
-    )
-    if is_current(work.mixes, key):
-        console.note("mixes: nothing to do")
-        return sizes
-    total = sum(sizes.values())
-    with console.progress("mixes", total, "recipes") as advance:
-
-        def counted() -> Iterable[MixRecipe]:
-            for number, recipe in enumerate(mixing.draw_recipes(pools, settings)):
-                if number % _PROGRESS_STEP == 0:  # a bar drawn at each recipe would cost more
-                    advance(min(_PROGRESS_STEP, total - number))
-                yield recipe
-
-        write_manifest(work.mixes, "mixes", counted(), key, tracks.root)
-    return sizes
-
-
-def _tell_limits(split: str, size: int, pool: MixPool, console: Console) -> None:
-    """Say where a split cannot give what the settings ask for."""
-    if not size:
-        console.warn(f"split {split} gets no clips: no song of it, or none asked for")
-    elif pool.max_stems < pool.rules.max_stems:
-        console.warn(
-            f"split {split} has {len(pool.songs)} songs and {len(pool.classes)} stem classes: "
-            f"its mixes have at most {pool.max_stems} stems"
-        )
 
 
 @dataclass(frozen=True)

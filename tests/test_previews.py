@@ -17,11 +17,10 @@ from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.manifest import from_json, read_manifest, write_manifest
 from apollo_data.mixing import render
-from apollo_data.pipeline import prepare
+from apollo_data.pipeline import plan_prepared, prepare
 from apollo_data.previews import pick_evenly, write_previews
 from apollo_data.records import CATEGORIES, MixRecipe, StemClip
 from apollo_data.settings import settings_toml
-from apollo_data.stages import plan_mixes
 from apollo_data.workfolder import WorkFolder
 
 FADED = round(0.01 * RATE)
@@ -37,7 +36,7 @@ def planned(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working folder with a plan; read only."""
     work = WorkFolder.at(tmp_path_factory.mktemp("planned") / "work")
     found = prepare(songs, work, SETTINGS, 1, QUIET)
-    plan_mixes(found.tracks, found.activities, work, SETTINGS, QUIET)
+    plan_prepared(found, work, SETTINGS, QUIET)
     return work.path
 
 

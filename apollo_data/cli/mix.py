@@ -8,10 +8,9 @@ import typer
 
 from apollo_data.cli.options import ALL_CORES, Config, Quiet, Songs, Strict, Workers, read_settings
 from apollo_data.console import Console
-from apollo_data.pipeline import prepare
+from apollo_data.pipeline import plan_prepared, prepare
 from apollo_data.previews import describe_stems, write_previews
 from apollo_data.rejects import refuse_too_many
-from apollo_data.stages import plan_mixes
 from apollo_data.workfolder import WorkFolder
 
 
@@ -51,7 +50,7 @@ def register(app: typer.Typer) -> None:
         settings = read_settings(config, strict)
         work = WorkFolder.of(songs, out, "mixes")
         found = prepare(songs, work, settings, workers, console)
-        sizes = plan_mixes(found.tracks, found.activities, work, settings, console)
+        sizes = plan_prepared(found, work, settings, console)
         rows = [[name, str(count)] for name, count in sizes.items()]
         console.table(str(work.mixes), ["split", "recipes"], rows)
         if preview is not None:
