@@ -30,6 +30,7 @@ from apollo_data.records import (
 )
 from apollo_data.settings import Settings
 from apollo_data.spans import frames_of_spans, merge_spans
+from apollo_data.variants import draw_variant
 
 _GRID_SECONDS = 0.01
 _ATTEMPTS = 20
@@ -169,7 +170,7 @@ class MixPool:
                 f"{len(self.classes)} stem classes in {len(self.songs)} songs with enough activity"
             )
         rng = generator(settings.seed, f"mix/{self.split}", index)
-        codings = self._draw_codings(rng)
+        codings = self._draw_codings(rng, index)
         mixture: MixtureClip | None = None
         stems: tuple[StemClip, ...] = ()
         if self._mixtures and rng.random() < self._mixture_share:
@@ -179,13 +180,18 @@ class MixPool:
             category = category_of(clip.stem_class for clip in stems)
         return MixRecipe(settings.seed, index, self.split, category, stems, codings, mixture)
 
-    def _draw_codings(self, rng: np.random.Generator) -> tuple[Coding, ...]:
+    def _draw_codings(self, rng: np.random.Generator, index: int) -> tuple[Coding, ...]:
         if self.split == "test":
-            bitrates = self._settings.evaluation.bitrates_kbps
-        else:
-            options = self._settings.codec.bitrates_kbps
-            bitrates = (options[int(rng.random() * len(options))],)
-        return tuple(Coding("mp3", float(bitrate)) for bitrate in bitrates)
+            evaluation = self._settings.evaluation
+            plain = (Coding("mp3", float(bitrate)) for bitrate in evaluation.bitrates_kbps)
+            return (*plain, *(c for variant in evaluation.variants for c in variant.every()))
+        settings = self._settings
+        fraction = rng.random()
+        if settings.codec.variants:  # a generator of their own leaves the mixes as they were
+            own = generator(settings.seed, f"coding/{self.split}", index)
+            return (draw_variant(settings.codec.variants, own),)
+        options = settings.codec.bitrates_kbps
+        return (Coding("mp3", float(options[int(fraction * len(options))])),)
 
     def _draw_mixture(self, rng: np.random.Generator) -> tuple[MixtureClip, str]:
         place, time = rng.random(2)
