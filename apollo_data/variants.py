@@ -27,20 +27,20 @@ _BITRATE_LIMITS = {
     ("mp3", "cbr"): (8.0, 320.0),
     ("mp3", "abr"): (8.0, 310.0),
     ("aac", "cbr"): (24.0, 320.0),
-    ("opus", "cbr"): (16.0, 510.0),
-    ("opus", "abr"): (16.0, 510.0),
+    ("opus", "cbr"): (24.0, 510.0),
+    ("opus", "abr"): (24.0, 510.0),
     ("vorbis", "abr"): (48.0, 500.0),
 }
 """What the encoders can really do at the pipeline's sample rate; below, they fail or lie."""
 
-_QUALITY_LIMITS = {"mp3": (0.0, 9.0), "aac": (0.1, 2.0), "vorbis": (-1.0, 10.0)}
+_QUALITY_LIMITS = {"mp3": (0.0, 9.0), "aac": (0.2, 2.0), "vorbis": (0.0, 10.0)}
 
 
 class CodecStep(pydantic.BaseModel):
     """One pass through one encoder. Exactly one of the three ways to say how good it is is given.
 
-    Bitrates are in kbit/s, qualities on the encoder's own scale: MP3 0 (best) to 9, AAC 0.1
-    to 2 (best), Vorbis -1 to 10 (best).
+    Bitrates are in kbit/s, qualities on the encoder's own scale: MP3 0 (best) to 9, AAC 0.2
+    to 2 (best), Vorbis 0 to 10 (best).
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")

@@ -106,19 +106,25 @@ def _round_trip_batch(
 def _code_once(
     clips: Sequence[Samples], codings: Sequence[Coding], rate: int, settings: CodecSettings
 ) -> list[CodedClip]:
-    levels = [_level(clip, coding) for clip, coding in zip(clips, codings, strict=True)]
-    jobs: list[Job] = []
-    for clip, coding, level in zip(clips, codings, levels, strict=True):
-        new_rate = coded_rate(coding, rate, settings.paper_clamp)
-        sent = (clip / level).astype(np.float32, copy=False)
-        jobs.append(Job(_resample(sent, rate, new_rate), new_rate, coding))
+    jobs = [_job(clip, coding, rate, settings) for clip, coding in zip(clips, codings, strict=True)]
     results = encode_and_decode(jobs, settings.timeout_seconds)
     coded: list[CodedClip] = []
-    for clip, job, level, (heard, stream) in zip(clips, jobs, levels, results, strict=True):
+    for clip, job, (heard, stream) in zip(clips, jobs, results, strict=True):
         aligned = _align(heard, job, settings.timeout_seconds)
-        audio = _resample(aligned, job.rate, rate)[:, : clip.shape[1]] * level
+        audio = _resample(aligned, job.rate, rate)[:, : clip.shape[1]] * _level(clip, job.coding)
         coded.append(CodedClip(audio, FORMATS[job.coding.codec].bitrate_kbps(stream)))
     return coded
+
+
+def _job(clip: Samples, coding: Coding, rate: int, settings: CodecSettings) -> Job:
+    """Bring a clip to the level, the rate and the length in which it is sent."""
+    new_rate = coded_rate(coding, rate, settings.paper_clamp)
+    level = (clip / _level(clip, coding)).astype(np.float32, copy=False)
+    sent = _resample(level, rate, new_rate)
+    tail = FORMATS[coding.codec].tail_samples
+    # Mirrored, so that no end stands out that the encoder would spend its bits on.
+    sound = np.pad(sent, ((0, 0), (0, tail)), mode="symmetric") if tail else sent
+    return Job(sound, new_rate, coding)
 
 
 def _level(clip: Samples, coding: Coding) -> np.float32:
@@ -130,8 +136,9 @@ def _level(clip: Samples, coding: Coding) -> np.float32:
 
 def _align(heard: Samples, job: Job, timeout_seconds: float) -> Samples:
     """Cut what was heard to what was sent; some decoders end on a whole block of their own."""
-    delay = delay_samples(job.coding.codec, job.rate, find_ffmpeg(), timeout_seconds)
-    samples = job.sound.shape[1]
+    codec = job.coding.codec
+    delay = delay_samples(codec, job.rate, find_ffmpeg(), timeout_seconds)
+    samples = job.sound.shape[1] - FORMATS[codec].tail_samples
     aligned = heard[:, delay : delay + samples]
     if aligned.shape[1] != samples:
         raise AudioError(f"{job.coding.label} gave {aligned.shape[1]} samples for {samples}")
