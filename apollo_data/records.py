@@ -175,8 +175,9 @@ class Coding:
 
     @property
     def _own_label(self) -> str:
-        value = f"q{self.quality:g}" if self.requested_kbps is None else f"{self.requested_kbps:g}"
-        words = [self.codec, None if self.mode == "vbr" else self.mode, value]
+        words = [self.codec, None if self.mode == "vbr" else self.mode]
+        words += [None if self.requested_kbps is None else f"{self.requested_kbps:g}"]
+        words += [None if self.quality is None else f"q{self.quality:g}"]
         words += [self.stereo and f"{self.stereo} stereo", self.lowpass and "no low-pass"]
         return " ".join(word for word in words if word)
 

@@ -39,7 +39,7 @@ FORMATS = {
     "mp3": Format("libmp3lame", "mp3", "mp3", mp3_bitrate_kbps, keeps_level=True),
     "aac": Format("aac", "mp4", "mov", mp4_bitrate_kbps),
     "opus": Format("libopus", "ogg", "ogg", ogg_bitrate_kbps),
-    # ffmpeg's decoder leaves out 128 or 256 samples at the end of about one stream in six.
+    # ffmpeg's decoder leaves out the last 128 or 256 samples of some streams.
     "vorbis": Format("libvorbis", "ogg", "ogg", ogg_bitrate_kbps, tail_samples=1024),
 }
 
@@ -112,6 +112,6 @@ def _opus_options(coding: Coding) -> dict[str, Any]:
     """Keep Opus in its music coder (CELT).
 
     Left to itself below 64 kbit/s, libopus spends the first half second of any clip in its
-    speech coder, whose sound is up to six samples off, before it has recognised music.
+    speech coder, whose sound is up to four samples off, before it has recognised music.
     """
     return {"application": "lowdelay", "vbr": "off" if coding.mode == "cbr" else "on"}
