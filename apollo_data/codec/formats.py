@@ -111,7 +111,7 @@ def _mp3_options(coding: Coding, rate: int) -> dict[str, Any]:
 def _opus_options(coding: Coding) -> dict[str, Any]:
     """Keep Opus in its music coder (CELT).
 
-    Left to itself below 64 kbit/s, libopus spends the first half second of any clip in its
+    Left to itself below 64 kbit/s, libopus spends the first half second of a clip in its
     speech coder, whose sound is up to four samples off, before it has recognised music.
     """
     return {"application": "lowdelay", "vbr": "off" if coding.mode == "cbr" else "on"}
