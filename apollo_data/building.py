@@ -150,6 +150,7 @@ def shard_settings(settings: Settings) -> str:
     How many clips there are in all, or how a network is trained, is not among them; a
     change there leaves finished shards as they are.
     """
+    codec = {"bitrates_kbps", "paper_clamp"} | ({"variants"} if settings.codec.variants else set())
     return settings_toml(
         settings,
         {
@@ -157,7 +158,7 @@ def shard_settings(settings: Settings) -> str:
             "sample_rate": True,
             "activity": True,
             "mixing": True,
-            "codec": {"bitrates_kbps", "paper_clamp"},
+            "codec": codec,
             "shards": {"dtype"},
         },
     )
@@ -272,14 +273,22 @@ def _make_pairs(
                 targets.append((recipe, _audible(render(recipe, task.root, _rate(task)))))
         except AudioError as error:
             rejections.append(_reject(recipe, task, error))
+    yield from _code_or_reject(targets, task, rejections)
+
+
+def _code_or_reject(
+    targets: Sequence[tuple[MixRecipe, Samples]], task: ShardTask, rejections: list[Rejection]
+) -> Iterator[_Pairs]:
+    """Code a batch; where that fails, its halves, until the clip that fails stands alone."""
     try:
         yield from _code(targets, task)
-    except AudioError:
-        for recipe, target in targets:
-            try:
-                yield from _code([(recipe, target)], task)
-            except AudioError as error:
-                rejections.append(_reject(recipe, task, error))
+    except AudioError as error:
+        if len(targets) == 1:
+            rejections.append(_reject(targets[0][0], task, error))
+            return
+        middle = len(targets) // 2
+        yield from _code_or_reject(targets[:middle], task, rejections)
+        yield from _code_or_reject(targets[middle:], task, rejections)
 
 
 def _rate(task: ShardTask) -> int:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from apollo_data.building import BuildReport, build_shards
+from apollo_data.codec import require_encoders
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.manifest import Manifest, read_manifest
@@ -77,9 +78,12 @@ def build_h5(
     ------
     DataError
         There are no songs; or, after all else is built, too many files or clips were rejected.
+    ToolError
+        ffmpeg lacks an encoder that the settings need.
     BusyError
         Another build is at work in the same folder.
     """
+    require_encoders(settings.codecs)
     with folder_lock(work.path):
         if source is None:
             source = work.raw

@@ -93,9 +93,7 @@ def _recipes(
     for split, count in mixes.items():
         yield from map(pools[split].draw, range(count))
         for index, clip in enumerate(clips[split], start=count):
-            yield MixRecipe(
-                settings.seed, index, split, PAIRED, (), (Coding(PAIRED, 0.0),), pair=clip
-            )
+            yield MixRecipe(settings.seed, index, split, PAIRED, (), (Coding(PAIRED),), pair=clip)
 
 
 def _tell_limits(split: str, size: int, pool: MixPool, console: Console) -> None:

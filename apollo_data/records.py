@@ -227,10 +227,49 @@ class PairClip:
 
 @dataclass(frozen=True)
 class Coding:
-    """One way in which a target is to be coded."""
+    """One way in which a target is to be coded.
+
+    Either a bitrate is requested or a quality (of variable bitrate). None stands for the
+    codec's usual mode, joint stereo, the encoder's own low-pass. What a cascade does after
+    this first pass stands in `then`.
+    """
 
     codec: str
-    requested_kbps: float
+    requested_kbps: float | None = None
+    mode: str | None = None
+    quality: float | None = None
+    stereo: str | None = None
+    lowpass: str | None = None
+    then: "tuple[Coding, ...]" = ()
+
+    @property
+    def steps(self) -> "tuple[Coding, ...]":
+        """The passes, first to last; the last one's stream is what a listener has."""
+        return (self, *self.then)
+
+    @property
+    def codecs(self) -> str:
+        """Names of the codecs in order, as ``mp3+aac``."""
+        return "+".join(step.codec for step in self.steps)
+
+    @property
+    def label(self) -> str:
+        """The coding in words.
+
+        Examples
+        --------
+        >>> Coding("mp3", 64.0, stereo="plain", then=(Coding("vorbis", quality=2.0),)).label
+        'mp3 64 plain stereo + vorbis q2'
+        """
+        return " + ".join(step._own_label for step in self.steps)
+
+    @property
+    def _own_label(self) -> str:
+        words = [self.codec, None if self.mode == "vbr" else self.mode]
+        words += [None if self.requested_kbps is None else f"{self.requested_kbps:g}"]
+        words += [None if self.quality is None else f"q{self.quality:g}"]
+        words += [self.stereo and f"{self.stereo} stereo", self.lowpass and "no low-pass"]
+        return " ".join(word for word in words if word)
 
 
 @dataclass(frozen=True)

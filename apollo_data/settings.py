@@ -8,6 +8,7 @@ days.
 
 import difflib
 import sys
+import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ import tomli_w
 from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt, model_validator
 
 from apollo_data.errors import SettingsError
+from apollo_data.variants import CodecVariant
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -179,10 +181,22 @@ class CodecSettings(_Section):
     """The coded side of a pair."""
 
     bitrates_kbps: Annotated[tuple[BitrateKbps, ...], Field(min_length=1)] = ALL_BITRATES_KBPS
-    """Each training clip is coded at one of these, drawn uniformly."""
+    """Each training clip is coded as MP3 at one of these, drawn uniformly."""
+    variants: tuple[CodecVariant, ...] = ()
+    """Other codecs and modes, see docs/codecs.md. Where there are any, each training clip is
+    coded by one of them, drawn by weight, and `bitrates_kbps` is not used."""
     paper_clamp: bool = False
     """Write 24 kbit/s as the paper's tools did: at 44.1 kHz, where the stream really holds 32."""
     timeout_seconds: PositiveFloat = 120.0
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "CodecSettings":
+        if self.variants and self.bitrates_kbps != ALL_BITRATES_KBPS:
+            raise ValueError(
+                "with variants, bitrates_kbps is not used; "
+                'give MP3 a variant of its own: codec = "mp3", bitrates_kbps = [...]'
+            )
+        return self
 
 
 class ShardSettings(_Section):
@@ -203,12 +217,23 @@ class EvaluationSettings(_Section):
 
     per_category: Annotated[int, Field(ge=0)] = 5000
     bitrates_kbps: Annotated[tuple[BitrateKbps, ...], Field(min_length=1)] = ALL_BITRATES_KBPS
+    variants: tuple[CodecVariant, ...] = ()
+    """Every target is coded at everything that these list, too; see docs/codecs.md."""
     whole_mixture_share: Share = 0.0
     """Share of validation clips, and of test clips of several stems, cut from whole songs."""
     seed: int | None = None
     """Seed of the test split; the pipeline's own when not set."""
     mixing: StemMixSettings = StemMixSettings()
     """The test split's own rules; what is not said here is the paper's, not `[mixing]`'s."""
+
+    @model_validator(mode="after")
+    def _nothing_by_chance(self) -> "EvaluationSettings":
+        if not all(item.is_listed and item.weight == 1.0 for item in self.variants):
+            raise ValueError(
+                "variants of the evaluation are not drawn: list bitrates_kbps or qualities, "
+                "without bitrate_range_kbps and weight"
+            )
+        return self
 
 
 class NetworkSettings(_Section):
@@ -295,6 +320,12 @@ class Settings(_Section):
         """Samples per channel of one clip."""
         return round(self.mixing.clip_seconds * self.sample_rate)
 
+    @property
+    def codecs(self) -> frozenset[str]:
+        """All codecs that the pipeline needs, by name."""
+        variants = (*self.codec.variants, *self.evaluation.variants)
+        return frozenset({"mp3"}.union(*(variant.codecs for variant in variants)))
+
 
 def load_settings(path: Path | None) -> Settings:
     """Read a pipeline file; without one, the documented defaults.
@@ -345,7 +376,10 @@ def _explain(problem: Any) -> str:
 def _section_at(place: list[str]) -> type[pydantic.BaseModel]:
     section: type[pydantic.BaseModel] = Settings
     for part in place:
+        if part.isdecimal():  # a place in a list of tables
+            continue
         annotation = section.model_fields[part].annotation
+        annotation = next(iter(typing.get_args(annotation)), annotation)
         if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
             section = annotation
     return section

@@ -6,6 +6,7 @@ several codings, by the largest of all their peaks, so that one stored target se
 all. The factor is stored, so the original levels can be had back.
 """
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,13 +22,15 @@ import numpy.typing as npt
 from apollo_data.audio import Samples
 from apollo_data.errors import DataError
 from apollo_data.manifest import from_json, iterate_rows, to_json
-from apollo_data.records import SPLITS, MixRecipe, ShardInfo
+from apollo_data.records import SPLITS, Coding, MixRecipe, ShardInfo
 from apollo_data.storage import sha256_file
 
 FORMAT = "apollo-shard"
 FORMAT_VERSION = 1
 MANIFEST = "shards.jsonl"
 INT16_FULL_SCALE = 32767.0
+
+_MOST_BITRATES = 20  # told apart by summaries; a range gives nearly every pair its own
 
 _PAIR_TYPES: dict[str, Any] = {
     "target_index": np.int32,
@@ -81,7 +84,9 @@ class ShardWriter:
         for coding, audio, actual_kbps in zip(recipe.codings, coded, actual, strict=True):
             place = len(self._pairs["scale"])
             self._file["codec"][place] = store(audio, scale, self._head.dtype)
-            values = (number, coding.requested_kbps, actual_kbps, coding.codec, scale)
+            asked = coding.steps[-1].requested_kbps
+            requested_kbps = np.nan if asked is None else asked
+            values = (number, requested_kbps, actual_kbps, coding.codecs, scale)
             for column, value in zip(self._pairs.values(), values, strict=True):
                 column.append(value)
         self._recipes.append(json.dumps(to_json(recipe), ensure_ascii=True))
@@ -229,6 +234,12 @@ class ShardReader:
         """Return one coded clip as it is stored, (2, samples)."""
         return self._codec[pair]
 
+    def coding(self, pair: int) -> Coding:
+        """Return how a pair was to be coded, in full; the columns of /pair say it in short."""
+        target = int(self.target_index[pair])
+        number = pair - int(np.flatnonzero(self.target_index == target)[0])
+        return self.recipe(target).codings[number]
+
     def recipe(self, target: int) -> MixRecipe:
         """Return how a target was drawn."""
         return from_json(MixRecipe, json.loads(self._file["recipe"].asstr()[target]))
@@ -269,7 +280,10 @@ def find_shards(folder: Path, split: str | None = None) -> list[Path]:
 
 @dataclass(frozen=True)
 class ShardSummary:
-    """What a shard holds, in numbers; `bitrates` counts pairs by "asked=true" kbit/s."""
+    """What a shard holds, in numbers; `bitrates` counts pairs by "asked=true" kbit/s.
+
+    True is the mean, asked is ``vbr`` where it was a quality; codecs other than MP3 are named.
+    """
 
     path: str
     split: str
@@ -286,8 +300,6 @@ class ShardSummary:
 def summarise_shard(path: Path) -> ShardSummary:
     """Read what a shard holds, without its samples."""
     with ShardReader(path) as shard:
-        rates = zip(shard.requested_kbps, shard.actual_kbps, strict=True)
-        bitrates = Counter(f"{asked:g}={true:g}" for asked, true in sorted(rates))
         categories = Counter(recipe.category for recipe in shard.recipes())
         return ShardSummary(
             path=str(path),
@@ -296,11 +308,37 @@ def summarise_shard(path: Path) -> ShardSummary:
             pairs=shard.pairs,
             sample_rate=shard.sample_rate,
             clip_seconds=shard.clip_seconds,
-            bitrates=dict(bitrates),
+            bitrates=_count_bitrates(shard),
             categories=dict(sorted(categories.items())),
             software=shard.software,
             settings=shard.settings,
         )
+
+
+def _count_bitrates(shard: ShardReader) -> dict[str, int]:
+    """Count pairs by codec, bitrate asked for and mean true bitrate."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    order = np.lexsort((shard.actual_kbps, shard.requested_kbps, shard.codec_names.astype(str)))
+    for pair in order.tolist():
+        asked = shard.requested_kbps[pair]
+        text = "vbr" if np.isnan(asked) else f"{asked:g}"
+        groups.setdefault((str(shard.codec_names[pair]), text), []).append(pair)
+    counts: dict[str, int] = {}
+    for codec, own in itertools.groupby(groups, key=lambda group: group[0]):
+        counts |= _bitrate_lines(shard, codec, {text: groups[codec, text] for _, text in own})
+    return counts
+
+
+def _bitrate_lines(
+    shard: ShardReader, codec: str, pairs: dict[str, list[int]]
+) -> Iterator[tuple[str, int]]:
+    """Yield one line a bitrate; one for all where they were drawn from a range."""
+    if len(pairs) > _MOST_BITRATES:
+        texts = list(pairs)
+        pairs = {f"{texts[0]}..{texts[-1]}": [pair for own in pairs.values() for pair in own]}
+    name = "" if codec == "mp3" else f"{codec} "
+    for text, own in pairs.items():
+        yield f"{name}{text}={round(float(shard.actual_kbps[own].mean()), 1):g}", len(own)
 
 
 def find_shard_manifest(path: Path) -> Path | None:

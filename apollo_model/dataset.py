@@ -15,7 +15,10 @@ from apollo_data.shards import ShardReader
 
 @dataclass(frozen=True)
 class PairInfo:
-    """Where a pair comes from and how it was coded."""
+    """Where a pair comes from and how it was coded, in short and, in `coding`, in full.
+
+    Where no bitrate was asked for, `requested_kbps` is NaN.
+    """
 
     shard: Path
     pair: int
@@ -24,6 +27,7 @@ class PairInfo:
     codec: str
     requested_kbps: float
     actual_kbps: float
+    coding: str
 
 
 class ShardDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -115,6 +119,7 @@ class ShardDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             codec=str(shard.codec_names[pair]),
             requested_kbps=float(shard.requested_kbps[pair]),
             actual_kbps=float(shard.actual_kbps[pair]),
+            coding=shard.coding(pair).label,
         )
 
     def __getstate__(self) -> dict[str, object]:

@@ -6,6 +6,7 @@ a network has gained. Scores are means over clips of means over channels.
 
 import csv
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 
 from apollo_data.console import Console
 from apollo_data.errors import DataError
-from apollo_data.records import CATEGORIES
+from apollo_data.records import CATEGORIES, PAIRED
 from apollo_data.shards import find_shards
 from apollo_data.storage import whole_file
 from apollo_model.dataset import PairInfo, ShardDataset
@@ -42,6 +43,7 @@ class Score:
     codec: str
     requested_kbps: float
     actual_kbps: float
+    coding: str
     si_snr: float | None
     sdr: float | None
 
@@ -118,6 +120,7 @@ def _score(system: str, info: PairInfo, estimate: torch.Tensor, clean: torch.Ten
         codec=info.codec,
         requested_kbps=info.requested_kbps,
         actual_kbps=info.actual_kbps,
+        coding=info.coding,
         si_snr=_finite(si_snr(estimate, clean)),
         sdr=_finite(sdr(estimate, clean)),
     )
@@ -131,25 +134,39 @@ def _finite(value: Any) -> float | None:
 def summarise(scores: Sequence[Score]) -> dict[str, Any]:
     """Return each system's mean scores overall, by bitrate and by category.
 
-    Categories stand in the paper's order, bitrates in rising order.
+    Categories stand in the paper's order, bitrates of MP3 in rising order; after them other
+    codings by their names.
     """
-    bitrates = sorted({score.requested_kbps for score in scores})
+    codings = {score.coding: _bitrate_case(score) for score in sorted(scores, key=_coding_order)}
     systems: dict[str, Any] = {}
     for name in dict.fromkeys(score.system for score in scores):
         own = [score for score in scores if score.system == name]
         systems[name] = {
             "overall": _means(own),
             "by_bitrate": {
-                f"{kbps:g}": _means([score for score in own if score.requested_kbps == kbps])
-                for kbps in bitrates
+                case: _means([score for score in own if score.coding == coding])
+                for coding, case in codings.items()
             },
             "by_category": {
                 category: _means([score for score in own if score.category == category])
-                for category in CATEGORIES
+                for category in (*CATEGORIES, PAIRED)
                 if any(score.category == category for score in own)
             },
         }
     return systems
+
+
+def _bitrate_case(score: Score) -> str:
+    """Return the bitrate alone for MP3 at constant bitrate, the whole coding for all others."""
+    kbps = f"{score.requested_kbps:g}"
+    return kbps if score.coding == f"mp3 {kbps}" else score.coding
+
+
+def _coding_order(score: Score) -> tuple[bool, str, float, str]:
+    """Sort plain MP3 first, then by codec, bitrate and the rest; variable bitrates come last."""
+    plain = _bitrate_case(score) != score.coding
+    kbps = math.inf if math.isnan(score.requested_kbps) else score.requested_kbps
+    return not plain, score.codec, kbps, score.coding
 
 
 def _means(scores: Sequence[Score]) -> dict[str, float | int | None]:

@@ -124,3 +124,49 @@ def test_frames_are_read_to_the_letter() -> None:
         list(mp3_frames(mpeg1 + b"garbage"))
     with pytest.raises(AudioError, match="holds no MP3 frames"):
         mp3_bitrate_kbps(b"")
+
+
+def spectral_edge(coded: np.ndarray, clean: np.ndarray) -> float:
+    """Highest frequency, in hertz, at which the coded sound keeps more than -20 dB of the clean."""
+    frequencies, kept = scipy.signal.welch(coded.mean(0), RATE, nperseg=4096)
+    _, sent = scipy.signal.welch(clean.mean(0), RATE, nperseg=4096)
+    return float(frequencies[np.flatnonzero(kept > 0.01 * sent)[-1]])
+
+
+@pytest.mark.parametrize(
+    ("kbps", "edge_khz"), [(24, 4.2), (32, 5.5), (48, 7.6), (64, 11.1), (96, 15.2), (128, 16.8)]
+)
+def test_each_bitrate_has_lames_low_pass(kbps: int, edge_khz: float) -> None:
+    clip = music()
+    (result,) = round_trip([clip], [Coding("mp3", float(kbps))], RATE, CLAMP)
+    assert spectral_edge(result.audio, clip) == pytest.approx(1000 * edge_khz, rel=0.05)
+
+
+def test_lames_other_modes_do_what_they_are_called() -> None:
+    clip = music()
+    clip[1] = 0.9 * clip[0] + 0.1 * clip[1]
+    usual, plain, full, average, low, best, worst = round_trip(
+        [clip] * 7,
+        [
+            Coding("mp3", 64.0),
+            Coding("mp3", 64.0, stereo="plain"),
+            Coding("mp3", 64.0, lowpass="off"),
+            Coding("mp3", 57.3, mode="abr"),
+            Coding("mp3", 24.0, mode="abr"),
+            Coding("mp3", quality=0.0, mode="vbr"),
+            Coding("mp3", quality=9.0, mode="vbr"),
+        ],
+        RATE,
+        SETTINGS,
+    )
+    assert usual.actual_kbps == plain.actual_kbps == full.actual_kbps == 64
+    difference = [np.mean((item.audio - clip) ** 2) for item in (usual, plain)]
+    assert difference[0] < 0.9 * difference[1]  # what the channels share is coded once
+    assert spectral_edge(usual.audio, clip) < 11500
+    assert spectral_edge(full.audio, clip) > 15000
+    assert average.actual_kbps == pytest.approx(57.3, rel=0.2)
+    assert average.actual_kbps not in (56, 64)
+    assert low.actual_kbps == pytest.approx(24, rel=0.2)
+    assert best.actual_kbps > 180 > 100 > worst.actual_kbps
+    for item in (usual, plain, full, average, low, best, worst):
+        assert lag_of(item.audio, clip) == 0

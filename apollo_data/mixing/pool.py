@@ -28,6 +28,7 @@ from apollo_data.records import (
     category_of,
 )
 from apollo_data.settings import Settings, StemMixSettings
+from apollo_data.variants import draw_variant
 
 _ATTEMPTS = 20
 
@@ -86,8 +87,9 @@ class MixPool:
         self._cases = {name: case_of(name, offer, self.rules) for name in self.categories}
         self.max_stems = self._any.most
         self._generators = GeneratorSeries(self._seed, f"mix/{split}")
-        # Their own stream: whoever turns stems about gets the same mixes otherwise.
+        # Their own streams: whoever turns stems or codes otherwise gets the same mixes.
         self._turns = GeneratorSeries(self._seed, f"mix/{split}/turns")
+        self._codings = GeneratorSeries(self._seed, f"coding/{split}")
 
     def draw(self, index: int) -> MixRecipe:
         """Draw target `index` of the split; the same arguments always give the same recipe.
@@ -99,7 +101,7 @@ class MixPool:
         """
         category = self._category_of_target(index)
         rng = self._generators.at(index)
-        codings = self._draw_codings(rng)
+        codings = self._draw_codings(rng, index)
         stems: tuple[StemClip, ...] = ()
         mixture = self._draw_mixture(rng, category)
         if mixture is None:
@@ -119,13 +121,17 @@ class MixPool:
             )
         return self.categories[index % len(self.categories)] if self.split == "test" else None
 
-    def _draw_codings(self, rng: np.random.Generator) -> tuple[Coding, ...]:
+    def _draw_codings(self, rng: np.random.Generator, index: int) -> tuple[Coding, ...]:
+        codec, evaluation = self._settings.codec, self._settings.evaluation
         if self.split == "test":
-            bitrates = self._settings.evaluation.bitrates_kbps
-        else:
-            options = self._settings.codec.bitrates_kbps
-            bitrates = (options[int(rng.random() * len(options))],)
-        return tuple(Coding("mp3", float(bitrate)) for bitrate in bitrates)
+            plain = (Coding("mp3", float(bitrate)) for bitrate in evaluation.bitrates_kbps)
+            return (*plain, *(c for variant in evaluation.variants for c in variant.every()))
+        fraction = rng.random()
+        if codec.variants:
+            return (draw_variant(codec.variants, self._codings.at(index)),)
+        return (
+            Coding("mp3", float(codec.bitrates_kbps[int(fraction * len(codec.bitrates_kbps))])),
+        )
 
     def _draw_mixture(
         self, rng: np.random.Generator, wanted: str | None

@@ -53,8 +53,8 @@ def coded_of(codings: Codings, codec: str, requested_kbps: float) -> Coded:
 
 def asked_for(coding: Coding) -> tuple[str, float]:
     """Return the codec and the bitrate in kbit/s that a recipe asks for, as shards record them."""
-    asked = coding.requested_kbps
-    return coding.codec, math.nan if asked is None else asked
+    asked = coding.steps[-1].requested_kbps
+    return coding.codecs, math.nan if asked is None else asked
 
 
 @dataclass(frozen=True)

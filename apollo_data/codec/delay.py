@@ -1,0 +1,64 @@
+"""The delay that a codec leaves after its container's priming information was applied.
+
+With the ffmpeg of imageio-ffmpeg it is 0 for every codec: gapless tag, edit list, pre-skip
+and granule positions are all there and heeded. Another ffmpeg may differ, so it is measured.
+"""
+
+import functools
+
+import numpy as np
+import scipy.signal
+
+from apollo_data.audio import Samples
+from apollo_data.codec.graphs import Job, encode_and_decode
+from apollo_data.errors import ToolError
+from apollo_data.randomness import generator
+from apollo_data.records import Coding
+
+_TEST_SECONDS = 0.5
+_TEST_KBPS = 96.0
+_MIN_LIKENESS = 0.5
+
+
+@functools.cache
+def delay_samples(codec: str, rate: int, ffmpeg: str, timeout_seconds: float) -> int:
+    """Return by how many samples the decoded sound is late, measured on a burst of noise.
+
+    Parameters
+    ----------
+    codec, rate
+        The codec, and the sample rate of its stream.
+    ffmpeg
+        The program in use: another one is measured anew.
+    timeout_seconds
+        For each of its runs.
+
+    Raises
+    ------
+    ToolError
+        What comes back is early, or not what was sent.
+    """
+    sent = _test_sound(rate)
+    coding = Coding(codec, _TEST_KBPS)
+    ((heard, _stream),) = encode_and_decode([Job(sent, rate, coding)], timeout_seconds)
+    lag, likeness = _lag_and_likeness(heard[0], sent[0])
+    if lag < 0 or likeness < _MIN_LIKENESS:
+        raise ToolError(
+            f"{ffmpeg}: gives back {codec} {lag} samples late with a likeness of {likeness:.2f}, "
+            "expected 0 or more and nearly 1; name another ffmpeg in $APOLLO_FFMPEG"
+        )
+    return lag
+
+
+def _test_sound(rate: int) -> Samples:
+    """Return noise with a falling spectrum, (2, samples): its correlation has one sharp peak."""
+    rng = generator(0, "codec/delay")
+    noise = rng.normal(0.0, 0.05, (2, round(_TEST_SECONDS * rate)))
+    return scipy.signal.lfilter([1.0], [1.0, -0.85], noise).astype(np.float32)
+
+
+def _lag_and_likeness(heard: Samples, sent: Samples) -> tuple[int, float]:
+    correlation = scipy.signal.correlate(heard, sent)
+    place = int(np.argmax(correlation))
+    power = float(np.linalg.norm(heard) * np.linalg.norm(sent)) or 1.0
+    return place - (len(sent) - 1), float(correlation[place]) / power
