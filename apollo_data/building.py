@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -141,27 +142,23 @@ def _tasks(
 
 def _shard_key(recipes: Sequence[MixRecipe], settings: Settings, inputs_key: str) -> str:
     rows = [to_json(recipe) for recipe in recipes]
-    return key_of(FORMAT_VERSION, inputs_key, shard_settings(settings), rows)
+    return key_of(FORMAT_VERSION, inputs_key, shard_settings(settings, recipes[0].split), rows)
 
 
-def shard_settings(settings: Settings) -> str:
-    """Return the settings that a shard's content follows from, as TOML: no more and no less.
+def shard_settings(settings: Settings, split: str) -> str:
+    """Return the settings that a split's shards follow from, as TOML: no more and no less.
 
     How many clips there are in all, or how a network is trained, is not among them; a
     change there leaves finished shards as they are.
     """
-    codec = {"bitrates_kbps", "paper_clamp"} | ({"variants"} if settings.codec.variants else set())
-    return settings_toml(
-        settings,
-        {
-            "seed": True,
-            "sample_rate": True,
-            "activity": True,
-            "mixing": True,
-            "codec": codec,
-            "shards": {"dtype"},
-        },
-    )
+    own: dict[str, Any]
+    if split == "test":
+        drawn = {"seed", "mixing", "bitrates_kbps", "variants"}
+        own = {"mixing": {"clip_seconds"}, "codec": {"paper_clamp"}, "evaluation": drawn}
+    else:
+        own = {"mixing": True, "codec": {"bitrates_kbps", "variants", "paper_clamp"}}
+    common = {"seed": True, "sample_rate": True, "activity": True, "shards": {"dtype"}}
+    return settings_toml(settings, {**common, **own})
 
 
 def build_shard(task: ShardTask) -> ShardOutcome:
@@ -228,7 +225,7 @@ def _reuse(task: ShardTask, path: Path, info: ShardInfo) -> ShardOutcome | None:
 
 def _head(task: ShardTask) -> ShardHead:
     settings = task.settings
-    text = shard_settings(settings)
+    text = shard_settings(settings, task.split)
     return ShardHead(
         split=task.split,
         sample_rate=settings.sample_rate,

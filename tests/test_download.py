@@ -180,6 +180,8 @@ def facts(address: str = "http://127.0.0.1:9/", **changes: object) -> SourceFact
         "sha256": SHA256,
         "approximate_bytes": len(ARCHIVE),
         "approximate_unpacked_bytes": len(ARCHIVE),
+        "songs": 1,
+        "hours": 0.1,
         "licence": "CC BY 4.0",
         "licence_address": "https://example.org/licence",
         "terms": "Say whose it is.",

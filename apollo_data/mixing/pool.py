@@ -126,12 +126,10 @@ class MixPool:
         if self.split == "test":
             plain = (Coding("mp3", float(bitrate)) for bitrate in evaluation.bitrates_kbps)
             return (*plain, *(c for variant in evaluation.variants for c in variant.every()))
-        fraction = rng.random()
+        fraction, options = rng.random(), codec.bitrates_kbps
         if codec.variants:
             return (draw_variant(codec.variants, self._codings.at(index)),)
-        return (
-            Coding("mp3", float(codec.bitrates_kbps[int(fraction * len(codec.bitrates_kbps))])),
-        )
+        return (Coding("mp3", float(options[int(fraction * len(options))])),)
 
     def _draw_mixture(
         self, rng: np.random.Generator, wanted: str | None
