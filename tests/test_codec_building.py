@@ -132,11 +132,10 @@ def test_a_coding_that_fails_is_found_by_halving(
     work = WorkFolder.at(tmp_path / "work")
     lenient = settings_of(
         codec={},
-        shards={
-            "train_clips": 16, "valid_clips": 0, "clips_per_shard": 16, "max_rejected_share": 0.1,
-        },
+        shards={"train_clips": 16, "valid_clips": 0, "clips_per_shard": 16},
         evaluation={"per_category": 0},
-    )  # fmt: skip
+        max_rejected_share=0.1,
+    )
     build_h5(songs, work, lenient, 1, QUIET)
     plan = read_manifest(work.mixes, "mixes", MixRecipe)
     impossible = (Coding("vorbis", 8.0),)  # libvorbis refuses it
