@@ -2,17 +2,19 @@
 
 import contextlib
 import functools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
 
-from apollo_data.audio import files_of
+from apollo_data.audio import files_of, probe
 from apollo_data.console import Console
 from apollo_data.errors import AudioError
 from apollo_data.fingerprint import Fingerprint, find_doubles, fingerprint
 from apollo_data.manifest import Manifest, iterate_rows, write_manifest
+from apollo_data.pairing import align_pairs, readable
 from apollo_data.records import SPLITS, FileFacts, Mixture, Rejection, Stem, Track
 from apollo_data.runner import run
 from apollo_data.settings import Settings
@@ -93,6 +95,7 @@ def check_data(
     """
     lenient = settings.model_copy(update={"strict": False})
     tracks = make_catalog(root, work, lenient, workers, console)
+    pairs = align_pairs(tracks, work, lenient, workers, console)
     findings = [
         *_file_findings(work),
         *_archive_findings(root),
@@ -104,7 +107,8 @@ def check_data(
         findings += _double_findings(tracks, work, workers, console)
     findings.sort(key=lambda finding: not finding.wrong)
     songs = {split: sum(track.split == split for track in tracks.rows) for split in SPLITS}
-    hours = sum(map(song_seconds, tracks.rows)) / 3600.0
+    seconds = sum(map(song_seconds, tracks.rows)) + sum(pair.seconds for pair in pairs.rows)
+    hours = seconds / 3600.0
     return CheckReport(str(root), songs, round(hours, 3), tuple(findings))
 
 
@@ -121,14 +125,17 @@ def write_exclusions(report: CheckReport, work: WorkFolder) -> int:
 
 
 def song_seconds(track: Track) -> float:
-    """Return a song's length: its mixture's or its longest stem's."""
-    sounds: list[Stem | Mixture] = [*track.stems, *([track.mixture] if track.mixture else [])]
-    return max(sound.seconds for sound in sounds)
+    """Return a song's length: its mixture's or its longest stem's; 0 for a pair."""
+    return max((sound.seconds for sound in _sounds(track)), default=0.0)
+
+
+def _sounds(track: Track) -> list[Stem | Mixture]:
+    return [*track.stems, *([track.mixture] if track.mixture else [])]
 
 
 def _file_findings(work: WorkFolder) -> Iterator[Finding]:
     for row in work.read_rejects():
-        if row.stage == "catalog":
+        if row.stage in ("catalog", "align"):
             chosen = by_choice(row)
             exclude = () if chosen else (row.path,)
             yield Finding("files", row.path, row.reason, not chosen, exclude)
@@ -206,7 +213,7 @@ def _double_findings(
 ) -> Iterator[Finding]:
     """Look for the same recording under two names, by ear."""
     cache = joblib.Memory(work.path / ".cache", verbose=0)
-    listen = functools.partial(_listen, root=tracks.root, cache=cache)
+    listen = functools.partial(_listen, root=tracks.root, decoded=work.decoded, cache=cache)
     prints: list[Fingerprint | Finding] = []
     with (
         console.progress("fingerprints", len(tracks.rows), "songs") as advance,
@@ -219,6 +226,8 @@ def _double_findings(
     pairs = [(t, p) for t, p in zip(tracks.rows, prints, strict=True) if isinstance(p, Fingerprint)]
     for double in find_doubles([item for _, item in pairs]):
         one, other = pairs[double.first][0], pairs[double.second][0]
+        if one.pair and other.pair and one.pair.clean == other.pair.clean:
+            continue  # several degraded sides of one clean one are meant to be there
         # The song that stays is that of the split which is harder to replace.
         kept, spare = sorted(
             (one, other), key=lambda track: (-SPLITS.index(track.split), track.song)
@@ -231,17 +240,26 @@ def _double_findings(
         yield Finding("doubles", spare.song, problem, apart, _paths(spare) if apart else ())
 
 
-def _listen(track: Track, root: Path, cache: joblib.Memory) -> Fingerprint | Finding:
+def _listen(track: Track, root: Path, decoded: Path, cache: joblib.Memory) -> Fingerprint | Finding:
     """Return a song's fingerprint, from the cache where its files are the same as then."""
-    sounds: Sequence[Stem | Mixture] = [track.mixture] if track.mixture else track.stems
-    files = [file for sound in sounds for file in files_of(root, sound.path, sound.sources)]
     try:
+        files, seconds = _what_to_hear(track, root, decoded)
         states = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         return cache.cache(_fingerprint_of, ignore=["root"])(
-            [file.relative_to(root).as_posix() for file in files], states, song_seconds(track), root
+            [os.path.relpath(file, root) for file in files], states, seconds, root
         )
     except (AudioError, OSError) as error:
         return Finding("doubles", track.song, f"cannot be heard ({error})")
+
+
+def _what_to_hear(track: Track, root: Path, decoded: Path) -> tuple[list[Path], float]:
+    """Return the files of a song's mixture, its stems or a pair's clean side, and the length."""
+    if track.pair:
+        clean = readable(root / track.pair.clean, decoded)
+        return [clean], probe(clean).seconds
+    sounds: Sequence[Stem | Mixture] = [track.mixture] if track.mixture else track.stems
+    files = [file for sound in sounds for file in files_of(root, sound.path, sound.sources)]
+    return files, song_seconds(track)
 
 
 def _fingerprint_of(
@@ -252,5 +270,5 @@ def _fingerprint_of(
 
 def _paths(track: Track) -> tuple[str, ...]:
     """Return the paths whose exclusion leaves out the whole song."""
-    sounds: list[Stem | Mixture] = [*track.stems, *([track.mixture] if track.mixture else [])]
-    return tuple(dict.fromkeys(sound.path for sound in sounds))
+    own = (track.pair.degraded,) if track.pair else ()
+    return (*dict.fromkeys(sound.path for sound in _sounds(track)), *own)

@@ -100,7 +100,7 @@ def _tell_limits(split: str, size: int, pool: MixPool, console: Console) -> None
     """Say where a split cannot give what the settings ask for."""
     if not size:
         console.warn(f"split {split} gets no clips: no song of it, or none asked for")
-    elif pool.max_stems < pool.rules.max_stems:
+    elif pool.classes and pool.max_stems < pool.rules.max_stems:
         console.warn(
             f"split {split} has {len(pool.songs)} songs and {len(pool.classes)} stem classes: "
             f"its mixes have at most {pool.max_stems} stems"

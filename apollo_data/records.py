@@ -26,6 +26,9 @@ STEM_CLASSES = (
 CATEGORIES = ("vocal", "single_stem", "multi_stems", "multi_stems_vocal")
 """The four cases of the paper's Table II."""
 
+MIXTURE = "mixture"
+"""Stands in activity.jsonl for the stem class of a song that has no stems."""
+
 PAIRED = "paired"
 """Codec and category of clips from the user's own pairs, of which nobody knows more."""
 
@@ -102,7 +105,10 @@ class Stem:
 
 @dataclass(frozen=True)
 class Mixture:
-    """A song's whole mixture: its file, or the song's folder of which `sources` are summed."""
+    """A song's whole mixture: its file, or the song's folder of which `sources` are summed.
+
+    A song may have nothing else.
+    """
 
     path: str
     seconds: float

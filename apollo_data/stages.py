@@ -24,10 +24,10 @@ from apollo_data.manifest import (
     to_json,
     write_manifest,
 )
-from apollo_data.records import SPLITS, Mixture, Rejection, Stem, StemActivity, Track
+from apollo_data.records import MIXTURE, SPLITS, Mixture, Rejection, Stem, StemActivity, Track
 from apollo_data.runner import run
 from apollo_data.settings import ActivitySettings, Settings
-from apollo_data.sources.catalog import Catalog, find_songs, read_catalog
+from apollo_data.sources.catalog import SOURCES, Catalog, find_songs, read_catalog
 from apollo_data.sources.exclusions import Exclusions
 from apollo_data.sources.song import audio_files, look_with
 from apollo_data.storage import key_of
@@ -71,7 +71,8 @@ def _look_and_read(
 ) -> Catalog:
     """Read the catalog of what is not excluded, each file looked at once."""
     exclusions = Exclusions(work.read_exclusions())
-    files = [file for _, folder in find_songs(root) for file in audio_files(folder)]
+    songs = (folder for source, folder in find_songs(root) if source in SOURCES)
+    files = [file for folder in songs for file in audio_files(folder)]
     known = survey_files(files, root, work.path, settings.catalog, workers, console)
     catalog = read_catalog(root, settings.catalog, look_with(known, root, settings.catalog))
     tracks, refused = exclusions.apply(catalog.tracks)
@@ -124,18 +125,18 @@ def detect_activity(
 def detect_stems(
     tracks: Manifest[Track], settings: ActivitySettings, workers: int, console: Console
 ) -> Iterator[StemActivity | Rejection]:
-    """Yield the activity of every stem of the catalog, or why it cannot be told."""
+    """Yield the activity of every stem, and of songs without stems, or why it cannot be told."""
     tasks = [
         _StemTask(
             track.song,
             track.split,
-            stem.stem_class,
-            stem.path,
-            stem.seconds,
-            tuple(files_of(tracks.root, stem.path, stem.sources)),
+            stem_class,
+            sound.path,
+            sound.seconds,
+            tuple(files_of(tracks.root, sound.path, sound.sources)),
         )
         for track in tracks.rows
-        for stem in track.stems
+        for stem_class, sound in _sounds(track)
     ]
     detect = functools.partial(_detect_stem, settings=settings)
     with (
@@ -145,6 +146,13 @@ def detect_stems(
         for outcome in outcomes:
             advance(1)
             yield outcome
+
+
+def _sounds(track: Track) -> list[tuple[str, Stem | Mixture]]:
+    """Return a song's stems by class or, where it has none, its mixture."""
+    if track.stems or track.mixture is None:
+        return [(stem.stem_class, stem) for stem in track.stems]
+    return [(MIXTURE, track.mixture)]
 
 
 def _detect_stem(task: _StemTask, settings: ActivitySettings) -> StemActivity | Rejection:

@@ -172,3 +172,21 @@ def test_the_command_prints_a_table_or_json_and_ends_with_1(tmp_path: Path) -> N
     fixed = CliRunner().invoke(app, [*arguments, "--fix"])
     assert fixed.exit_code == 0
     assert "excluded" not in fixed.stderr
+
+
+def test_pairs_are_checked_too(tmp_path: Path) -> None:
+    root = tmp_path / "pairs"
+    for name, other in (("a", "a"), ("b", "not b")):
+        for side, sound in (("clean", tone(name, 6.0)), ("degraded", 0.5 * tone(other, 6.0))):
+            (root / side / "train").mkdir(parents=True, exist_ok=True)
+            soundfile.write(root / side / "train" / f"{name}.wav", sound, RATE)
+    write_musdb_song(root / "songs/test/X - Y", seconds=6.0)
+    soundfile.write(root / "songs/test/X - Y/mixture.wav", tone("a", 6.0), RATE)
+    report = check(root, tmp_path / "out", listen=True)
+    wrong = {finding.path: finding for finding in report.findings if finding.wrong}
+    assert set(wrong) == {"degraded/train/b.wav", "paired/degraded/train/a.wav"}
+    assert "does not match its clean side" in wrong["degraded/train/b.wav"].problem
+    assert "same recording as musdb18hq/X - Y" in wrong["paired/degraded/train/a.wav"].problem
+    work = WorkFolder.at(tmp_path / "out")
+    assert write_exclusions(report, work) == 2
+    assert check(root, tmp_path / "out", listen=True).wrong == 0

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from apollo_data.mixing.starts import StartTimes
 from apollo_data.records import (
+    MIXTURE,
     STEM_CLASSES,
     ActiveSpan,
     Mixture,
@@ -115,11 +116,16 @@ class Offer:
         return StartTimes(spans, seconds, self._clip_seconds, self._min_active_share)
 
     def mixtures(self) -> Iterator[MixtureChoice]:
-        """Yield the whole mixtures; one is active where any of its stems is."""
+        """Yield the whole mixtures; one is active where any of its stems is.
+
+        Of a song without stems nobody knows where its vocals are.
+        """
         for track in self._tracks:
             if track.mixture is None:
                 continue
             heard = {stem.stem_class: self._heard(track.song, stem) for stem in track.stems}
+            if not track.stems:
+                heard[MIXTURE] = self._spans.get((track.song, track.mixture.path, MIXTURE), ())
             union = merge_spans(span for item in heard.values() for span in item)
             starts = self._starts(union, track.mixture.seconds)
             if starts.count:

@@ -57,7 +57,7 @@ class MixPool:
     max_stems
         The greatest number of stems that the rules, the classes and the songs allow.
     categories
-        Those that the split can give mixes of.
+        Those that the split can give mixes of; songs without stems are all taken for several.
     """
 
     def __init__(
@@ -80,9 +80,13 @@ class MixPool:
         own = [track for track in tracks if track.split == split]
         offer = Offer(own, activities, mixing.clip_seconds, self.rules.min_active_share)
         self._choices = offer.choices
-        self._mixtures = list(offer.mixtures()) if self._mixture_share else []
+        wanted = self._mixture_share or not offer.classes
+        self._mixtures = list(offer.mixtures()) if wanted else []
+        self._whole_only = bool(self._mixtures) and not offer.classes
         self.classes, self.songs = offer.classes, offer.songs
-        self.categories = possible_categories(offer, self.rules)
+        self.categories = (
+            ("multi_stems",) if self._whole_only else possible_categories(offer, self.rules)
+        )
         self._any = any_mix(offer, self.rules)
         self._cases = {name: case_of(name, offer, self.rules) for name in self.categories}
         self.max_stems = self._any.most
@@ -113,7 +117,7 @@ class MixPool:
 
     def _category_of_target(self, index: int) -> str | None:
         """Return the category that a target must have; None where chance decides."""
-        possible = self.split == "test" or can_count(self._any, self.rules)
+        possible = self.split == "test" or self._whole_only or can_count(self._any, self.rules)
         if not possible or not self.categories:
             raise DataError(
                 f"split {self.split!r}: mixes need {self.rules.min_stems} stems, but it has "
@@ -139,6 +143,8 @@ class MixPool:
         None is left to chance, and follows where `wanted` is a category of one stem, or one
         that no clip was found for.
         """
+        if self._whole_only:
+            return self._choose_mixture(rng)
         several = wanted is None or wanted.startswith("multi")
         if not self._mixtures or not several or rng.random() >= self._mixture_share:
             return None

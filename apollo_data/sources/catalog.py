@@ -33,13 +33,13 @@ def find_songs(root: Path) -> Iterator[tuple[ModuleType, Path]]:
             folders.clear()
             continue
         seen.add(real)
-        source = paired if paired.is_set(folder) else None
-        source = source or next((item for item in SOURCES if item.is_song(folder)), None)
-        if source is not None:
-            folders.clear()
+        if paired.is_set(folder):
+            yield paired, folder
+            folders[:] = paired.other_folders(folder, folders)
+        elif source := next((item for item in SOURCES if item.is_song(folder)), None):
             yield source, folder
-        else:
-            folders[:] = sorted(item for item in folders if not item.startswith("."))
+            folders.clear()
+        folders[:] = sorted(item for item in folders if not item.startswith("."))
 
 
 def _read(

@@ -48,7 +48,7 @@ class Exclusions:
                 mixture = None
             if track.pair and (why := self._reason_of_pair(track.pair)) is not None:
                 refused.append(_by_choice(Rejection(track.pair.degraded, "catalog", why)))
-            elif stems or track.pair:
+            elif stems or track.pair or (mixture and not track.stems):
                 kept.append(dataclasses.replace(track, stems=tuple(stems), mixture=mixture))
         return kept, refused
 

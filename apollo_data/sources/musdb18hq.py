@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from apollo_data.randomness import stable_fraction
-from apollo_data.records import Rejection, Stem, Track
+from apollo_data.records import Rejection, Track
 from apollo_data.settings import CatalogSettings
 from apollo_data.sources import reference
 from apollo_data.sources.artists import split_of
@@ -24,36 +24,38 @@ _VALID_SHARE = 0.1
 
 
 def is_song(folder: Path) -> bool:
-    """Tell whether a folder holds a song in this layout: a mixture and at least one stem."""
-    if find_audio(folder, "mixture") is None:
-        return False
-    return any(find_audio(folder, name) for name in reference.stem_map(NAME))
+    """Tell whether a folder holds a song in this layout: a mixture, with stems or alone."""
+    return find_audio(folder, "mixture") is not None
 
 
 def read_song(
     folder: Path, root: Path, settings: CatalogSettings, look: Look
 ) -> tuple[Track | None, list[Rejection]]:
-    """Read one song; what is missing or unreadable is rejected, the rest is kept."""
-    stems: list[Stem] = []
-    files = [find_audio(folder, name) for name in ("mixture", *reference.stem_map(NAME))]
-    rejections = reject_unnamed(folder, root, filter(None, files), "is not one of this layout's")
-    for name, stem_class in reference.stem_map(NAME).items():
-        file = find_audio(folder, name)
-        if file is None:
-            rejections.append(reject(folder / f"{name}.wav", root, "no such file"))
-            continue
-        if refused := reject_unusable([file], root, look):
-            rejections += refused
-        else:
-            stems.append(describe_stem(stem_class, [file], root, look))
-    mixture_file = find_audio(folder, "mixture")
-    mixture = None
-    if mixture_file is not None:
-        if refused := reject_unusable([mixture_file], root, look):
-            rejections += refused
-        else:
-            mixture = mixture_of([mixture_file], root, look)
-    if not stems:
+    """Read one song; what is missing or unreadable is rejected, the rest is kept.
+
+    A song without any stem is meant to be whole, and misses nothing.
+    """
+    found = {name: find_audio(folder, name) for name in ("mixture", *reference.stem_map(NAME))}
+    named = [file for file in found.values() if file]
+    rejections = [
+        *reject_unnamed(folder, root, named, "is not one of this layout's"),
+        *reject_unusable(named, root, look),
+    ]
+    refused = {row.path for row in rejections}
+    usable = {
+        n: file for n, file in found.items() if file and relative_to(file, root) not in refused
+    }
+    mixture = mixture_of([usable["mixture"]], root, look) if "mixture" in usable else None
+    is_whole = len(named) == 1
+    if not is_whole:
+        missing = [folder / f"{name}.wav" for name, file in found.items() if file is None]
+        rejections += [reject(file, root, "no such file") for file in missing]
+    stems = [
+        describe_stem(stem_class, [usable[name]], root, look)
+        for name, stem_class in reference.stem_map(NAME).items()
+        if name in usable
+    ]
+    if not stems and not (is_whole and mixture):
         return None, rejections
     artist, _, title = folder.name.partition(" - ")
     artist = artist if title else ""

@@ -7,7 +7,7 @@ that all degraded forms of one recording are in the same split.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,13 @@ class _Pair:
 def is_set(folder: Path) -> bool:
     """Tell whether a folder holds pairs."""
     return (folder / CSV_FILE).is_file() or all((folder / side).is_dir() for side in _SIDES)
+
+
+def other_folders(folder: Path, names: Iterable[str]) -> list[str]:
+    """Return which folders in a set of pairs may hold further songs: none that a CSV speaks for."""
+    if (folder / CSV_FILE).is_file():
+        return []
+    return [name for name in names if name not in _SIDES]
 
 
 def read_set(folder: Path, root: Path) -> tuple[list[Track], list[Rejection]]:

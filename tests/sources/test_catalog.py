@@ -4,12 +4,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from small_songs import MOISES_SONGS, RATE, tone, write_moises_song, write_musdb_song
+from small_songs import (
+    MOISES_SONGS,
+    RATE,
+    small_settings,
+    tone,
+    write_moises_song,
+    write_musdb_song,
+)
 
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.levels import survey_file
-from apollo_data.records import STEM_CLASSES, Rejection
+from apollo_data.manifest import read_manifest
+from apollo_data.pipeline import build_h5
+from apollo_data.records import STEM_CLASSES, MixRecipe, Rejection
 from apollo_data.settings import CatalogSettings, Settings
 from apollo_data.sources import reference
 from apollo_data.sources.artists import split_by_hash
@@ -245,3 +254,23 @@ def test_nothing_is_written_into_the_songs_folder(songs: Path, tmp_path: Path) -
     make_catalog(songs, work, Settings(), 1, Console(quiet=True))
     assert state() == before
     assert {path.name for path in tmp_path.iterdir()} >= {"tracks.jsonl", "files.jsonl"}
+
+
+def test_a_mixture_alone_is_a_song_too(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        folder = tmp_path / split / f"Some {split} - Body"
+        folder.mkdir(parents=True)
+        soundfile.write(folder / "mixture.flac", tone(split, 4.0), RATE)
+    bad = tmp_path / "train" / "Bad - Body"
+    bad.mkdir()
+    (bad / "mixture.wav").write_bytes(b"")
+    catalog = read_catalog(tmp_path)
+    assert [(track.stems, track.split) for track in catalog.tracks] == [((), "test"), ((), "train")]
+    assert [row.path for row in catalog.rejections] == ["train/Bad - Body/mixture.wav"]
+    settings = small_settings(max_rejected_share=0.5, evaluation={"per_category": 3})
+    work = WorkFolder.at(tmp_path / "out")
+    report = build_h5(tmp_path, work, settings, 1, Console(quiet=True))
+    counts = {shard.split: shard.targets for shard in report.shards}
+    assert counts == {"train": 2, "test": 3}
+    recipes = read_manifest(work.mixes, "mixes", MixRecipe).rows
+    assert all(recipe.mixture and not recipe.stems for recipe in recipes)
