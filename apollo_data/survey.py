@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from apollo_data.settings import CatalogSettings
 from apollo_data.storage import key_of
 
 MANIFEST = "files.jsonl"
+_SAVE_SECONDS = 20.0  # what a killed run may lose
 
 
 def survey_files(
@@ -45,15 +47,26 @@ def survey_files(
     facts = {file: row for file in files if (row := known.get(_state(file, root)))}
     new = [file for file in files if file not in facts]
     look = functools.partial(survey_file, root=root, settings=settings)
-    with (
-        console.progress("files", len(new), "files") as advance,
-        contextlib.closing(run(look, new, workers)) as rows,
-    ):
-        for file, row in zip(new, rows, strict=True):
-            facts[file] = row
-            advance(1)
-    if new or len(facts) != len(known):
-        write_manifest(manifest, "files", [facts[file] for file in files], key, root)
+
+    def save() -> None:
+        rows = [facts[file] for file in files if file in facts]
+        write_manifest(manifest, "files", rows, key, root)
+
+    saved = time.monotonic()
+    try:
+        with (
+            console.progress("files", len(new), "files") as advance,
+            contextlib.closing(run(look, new, workers)) as rows,
+        ):
+            for file, row in zip(new, rows, strict=True):
+                facts[file] = row
+                advance(1)
+                if time.monotonic() - saved > _SAVE_SECONDS:
+                    save()
+                    saved = time.monotonic()
+    finally:
+        if new or len(facts) != len(known) or not manifest.exists():
+            save()
     return facts
 
 

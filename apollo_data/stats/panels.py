@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from apollo_data.records import CATEGORIES, STEM_CLASSES
+from apollo_data.records import CATEGORIES, PAIRED, STEM_CLASSES
 from apollo_data.stats.codings import CodingGroup
 from apollo_data.stats.gather import SplitStatistics
 from apollo_data.stats.tables import LEVEL_TITLES, groups_of, levels
@@ -34,7 +34,8 @@ def stems_per_mix(axes: "Axes", splits: Splits) -> None:
 def categories(axes: "Axes", splits: Splits) -> None:
     """Draw which share of the targets is of which category."""
     counts = {name: split.recipes.categories for name, split in splits.items()}
-    _bars(axes, CATEGORIES, _percent(counts, CATEGORIES), lying=True)
+    names = (*CATEGORIES, *((PAIRED,) if any(own[PAIRED] for own in counts.values()) else ()))
+    _bars(axes, names, _percent(counts, names), lying=True)
     axes.set_title("categories (% of targets)")
 
 

@@ -35,12 +35,14 @@ class RecipeCounts:
     stems_per_mix: Counter[int] = field(default_factory=Counter)
     stem_classes: Counter[str] = field(default_factory=Counter)
     categories: Counter[str] = field(default_factory=Counter)
+    own_pairs: int = 0
     songs: Counter[str] = field(default_factory=Counter)
     gains_db: Distribution = field(default_factory=Distribution)
 
     def add(self, recipe: MixRecipe) -> None:
         """Count one target and its pairs."""
-        clips = (recipe.mixture,) if recipe.mixture else recipe.stems
+        whole = recipe.mixture or recipe.pair
+        clips = (whole,) if whole else recipe.stems
         seconds = max((clip.seconds for clip in clips), default=0.0)
         self.targets += 1
         self.pairs += len(recipe.codings)
@@ -48,8 +50,9 @@ class RecipeCounts:
         self.pair_seconds += seconds * len(recipe.codings)
         self.categories[recipe.category] += 1
         self.songs.update(recipe.songs)
-        if recipe.mixture is not None:
-            self.whole_mixtures += 1
+        self.whole_mixtures += recipe.mixture is not None
+        self.own_pairs += recipe.pair is not None
+        if whole:
             return
         self.stems_per_mix[len(recipe.stems)] += 1
         self.stem_classes.update(clip.stem_class for clip in recipe.stems)

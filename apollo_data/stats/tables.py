@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from apollo_data.records import CATEGORIES, STEM_CLASSES
+from apollo_data.records import CATEGORIES, PAIRED, STEM_CLASSES
 from apollo_data.stats.codings import Coded, CodingGroup, coding_groups
 from apollo_data.stats.distribution import Distribution, Summary
 from apollo_data.stats.gather import SplitStatistics, Statistics
@@ -28,13 +28,22 @@ def tables(statistics: Statistics) -> Iterator[Table]:
     """Yield all tables: sizes, draws and, where there are shards, bitrates and levels."""
     splits = statistics.splits
     yield _sizes(splits)
-    yield _shares("category (share of targets)", splits, lambda own: own.categories, CATEGORIES)
+    yield _shares(
+        "category (share of targets)", splits, lambda own: own.categories, _categories(splits)
+    )
     most = max((max(_stems(split.recipes), default=0) for split in splits.values()), default=0)
-    counts = range(1, most + 1)
-    yield _shares("stems per mix (share of mixes)", splits, _stems, counts)
-    yield _shares("stem class (share of stems)", splits, lambda own: own.stem_classes, STEM_CLASSES)
+    if counts := range(1, most + 1):
+        yield _shares("stems per mix (share of mixes)", splits, _stems, counts)
+        title = "stem class (share of stems)"
+        yield _shares(title, splits, lambda own: own.stem_classes, STEM_CLASSES)
     yield _bitrates(splits)
     yield _levels(splits)
+
+
+def _categories(splits: dict[str, SplitStatistics]) -> tuple[str, ...]:
+    """Return the paper's categories and, where there are such targets, that of own pairs."""
+    has_pairs = any(split.recipes.own_pairs for split in splits.values())
+    return (*CATEGORIES, PAIRED) if has_pairs else CATEGORIES
 
 
 def _stems(own: RecipeCounts) -> Counter[int]:
@@ -42,14 +51,25 @@ def _stems(own: RecipeCounts) -> Counter[int]:
 
 
 def _sizes(splits: dict[str, SplitStatistics]) -> Table:
-    columns = ("split", "targets", "hours", "pairs", "hours", "songs", "mixes", "whole mixtures")
+    columns = (
+        "split",
+        "targets",
+        "hours",
+        "pairs",
+        "hours",
+        "songs",
+        "mixes",
+        "whole mixtures",
+        "own pairs",
+    )
     rows = []
     for name, split in splits.items():
         own = split.recipes
         hours = (f"{seconds / 3600:.3f}" for seconds in (own.target_seconds, own.pair_seconds))
         clips, pairs = zip((str(own.targets), str(own.pairs)), hours, strict=True)
-        mixes = (str(own.targets - own.whole_mixtures), str(own.whole_mixtures))
-        rows.append([name, *clips, *pairs, str(len(own.songs)), *mixes])
+        mixes = own.targets - own.whole_mixtures - own.own_pairs
+        kinds = map(str, (mixes, own.whole_mixtures, own.own_pairs))
+        rows.append([name, *clips, *pairs, str(len(own.songs)), *kinds])
     return Table("clips", columns, rows)
 
 
@@ -136,7 +156,7 @@ def _split_json(split: SplitStatistics) -> dict[str, Any]:
         "pairs": own.pairs,
         "pair_hours": own.pair_seconds / 3600.0,
         "whole_mixtures": own.whole_mixtures,
-        "categories": {name: own.categories[name] for name in CATEGORIES},
+        "categories": {name: own.categories[name] for name in (*CATEGORIES, PAIRED)},
         "stems_per_mix": {
             str(count): own.stems_per_mix[count] for count in sorted(own.stems_per_mix)
         },
