@@ -53,7 +53,8 @@ def make_catalog(
     if not catalog.tracks:
         raise DataError(
             f"{root}: no song found, {len(catalog.rejections)} rejected; expected MUSDB18-HQ's "
-            "layout (a folder a song with mixture.wav and stems) or MoisesDB's (data.json)"
+            "layout (a folder a song with mixture.wav and stems), MoisesDB's (data.json), or pairs "
+            "(folders clean and degraded, or pairs.csv)"
         )
     key = key_of([to_json(track) for track in catalog.tracks], _file_states(root, catalog.tracks))
     work.record_rejects(["catalog"], catalog.rejections)

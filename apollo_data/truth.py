@@ -25,6 +25,8 @@ def find_truth(tracks: Manifest[Track]) -> Truth:
         A song has no truth beside it, or none for one of its stems.
     """
     truth: Truth = {}
+    if not any(track.stems for track in tracks.rows):
+        raise DataError(f"{tracks.root}: holds no song with stems to score detectors on")
     for track in tracks.rows:
         for stem in track.stems:
             folder = _song_folder(tracks.root, stem.path)
@@ -80,6 +82,8 @@ def score_detectors(
             else:
                 console.warn(f"not scored: {outcome.reason}")
         counts = (
-            (row.stem_class, count_frames(row.spans, truth[row.path], row.seconds)) for row in rows
+            (row.stem_class, count_frames(row.spans, truth[row.path], row.seconds))
+            for row in rows
+            if row.path in truth
         )
         yield settings, rows, score_classes(settings.detector, counts)
