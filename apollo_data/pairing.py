@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from apollo_data.errors import AudioError
 from apollo_data.levels import measure
 from apollo_data.manifest import Header, Manifest, is_current, read_manifest, write_manifest
 from apollo_data.records import AlignedPair, PairClip, PairedFiles, Rejection, Track
+from apollo_data.rejects import part_rejections
 from apollo_data.runner import run
 from apollo_data.settings import Settings
 from apollo_data.spans import frames_of_spans
@@ -57,26 +58,29 @@ def align_pairs(
         if settings.strict:
             refuse_rejections(row for row in work.read_rejects() if row.stage == STAGE)
         return read_manifest(work.pairs, "pairs", AlignedPair)
-    rows: list[AlignedPair] = []
-    rejections: list[Rejection] = []
-    function = functools.partial(
-        _align_or_reject, root=tracks.root, decoded=work.decoded, settings=settings
-    )
-    with (
-        console.progress("pairs", len(tasks), "pairs") as advance,
-        contextlib.closing(run(function, tasks, workers)) as outcomes,
-    ):
-        for outcome in outcomes:
-            advance(1)
-            if isinstance(outcome, AlignedPair):
-                rows.append(outcome)
-            else:
-                if settings.strict:
-                    refuse_rejections([outcome])
-                rejections.append(outcome)
+    outcomes = _align_all(tasks, tracks.root, work.decoded, settings, workers, console)
+    rows, rejections = part_rejections(outcomes, settings.strict)
     work.record_rejects([STAGE], rejections)
     write_manifest(work.pairs, "pairs", rows, key, tracks.root)
     return read_manifest(work.pairs, "pairs", AlignedPair)
+
+
+def _align_all(
+    tasks: Sequence[_Task],
+    root: Path,
+    decoded: Path,
+    settings: Settings,
+    workers: int,
+    console: Console,
+) -> Iterator[AlignedPair | Rejection]:
+    align = functools.partial(_align_or_reject, root=root, decoded=decoded, settings=settings)
+    with (
+        console.progress("pairs", len(tasks), "pairs") as advance,
+        contextlib.closing(run(align, tasks, workers)) as outcomes,
+    ):
+        for outcome in outcomes:
+            advance(1)
+            yield outcome
 
 
 def _align_or_reject(

@@ -4,13 +4,16 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from apollo_data.audio import files_of
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.records import Mixture, Rejection, Stem, Track
 from apollo_data.settings import Settings
-from apollo_data.workfolder import WorkFolder, by_choice
+from apollo_data.workfolder import WorkFolder, by_choice, refuse_rejections
+
+Row = TypeVar("Row")
 
 _FILE_STAGES = ("catalog", "sad", "align")
 _PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d.]*|\([^)]*\)")
@@ -35,6 +38,22 @@ def kind_of(row: Rejection) -> str:
     if "excluded_by" in row.detail:
         return f"excluded by {row.detail['excluded_by']}"
     return " ".join(_PARTICULARS.sub("…", reason).split())
+
+
+def part_rejections(
+    outcomes: Iterable[Row | Rejection], strict: bool
+) -> tuple[list[Row], list[Rejection]]:
+    """Return what is kept and what is left out; if `strict`, the first of the latter is an error."""
+    rows: list[Row] = []
+    rejections: list[Rejection] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Rejection):
+            if strict:
+                refuse_rejections([outcome])
+            rejections.append(outcome)
+        else:
+            rows.append(outcome)
+    return rows, rejections
 
 
 def refuse_too_many(work: WorkFolder, tracks: Sequence[Track], settings: Settings) -> None:

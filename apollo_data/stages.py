@@ -25,6 +25,7 @@ from apollo_data.manifest import (
     write_manifest,
 )
 from apollo_data.records import MIXTURE, SPLITS, Mixture, Rejection, Stem, StemActivity, Track
+from apollo_data.rejects import part_rejections
 from apollo_data.runner import run
 from apollo_data.settings import ActivitySettings, Settings
 from apollo_data.sources.catalog import SOURCES, Catalog, find_songs, read_catalog
@@ -109,15 +110,8 @@ def detect_activity(
             refuse_rejections(row for row in work.read_rejects() if row.stage == "sad")
         console.note("activity: nothing to do")
         return read_manifest(work.activity, "activity", StemActivity)
-    rows: list[StemActivity] = []
-    rejections: list[Rejection] = []
-    for outcome in detect_stems(tracks, settings.activity, workers, console):
-        if isinstance(outcome, StemActivity):
-            rows.append(outcome)
-        else:
-            if settings.strict:
-                refuse_rejections([outcome])
-            rejections.append(outcome)
+    outcomes = detect_stems(tracks, settings.activity, workers, console)
+    rows, rejections = part_rejections(outcomes, settings.strict)
     work.record_rejects(["sad"], rejections)
     write_manifest(work.activity, "activity", rows, key, tracks.root)
     return read_manifest(work.activity, "activity", StemActivity)
