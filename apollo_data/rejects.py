@@ -43,7 +43,7 @@ def kind_of(row: Rejection) -> str:
 def part_rejections(
     outcomes: Iterable[Row | Rejection], strict: bool
 ) -> tuple[list[Row], list[Rejection]]:
-    """Return what is kept and what is left out; if `strict`, the first of the latter is an error."""
+    """Return what is kept and what is left out; the first of the latter is an error if `strict`."""
     rows: list[Row] = []
     rejections: list[Rejection] = []
     for outcome in outcomes:
