@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import scipy.ndimage
-import scipy.signal
+import scipy
 
 from apollo_data.audio import Samples, read_sound
 

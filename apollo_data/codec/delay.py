@@ -7,7 +7,7 @@ and granule positions are all there and heeded. Another ffmpeg may differ, so it
 import functools
 
 import numpy as np
-import scipy.signal
+import scipy
 
 from apollo_data.audio import Samples
 from apollo_data.codec.graphs import Job, encode_and_decode

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyloudnorm
-import scipy.signal
+import scipy
 
 from apollo_data.audio import Samples
 
@@ -76,6 +75,8 @@ def loudness_lufs(audio: Samples, rate: int) -> float:
 
 @functools.cache
 def _meter(rate: int) -> Any:
+    import pyloudnorm  # here, since it takes most of a second
+
     return pyloudnorm.Meter(rate)
 
 

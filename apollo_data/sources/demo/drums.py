@@ -1,7 +1,7 @@
 """The drum kit: kick, snare, toms, hi-hat, ride and crash."""
 
 import numpy as np
-import scipy.fft
+import scipy
 
 from apollo_data.sources.demo.signals import (
     Response,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
+import scipy
 
 from apollo_data.sources.demo.signals import (
     SAMPLE_RATE,

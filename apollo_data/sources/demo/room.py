@@ -1,7 +1,7 @@
 """The room in which all stems of a song were recorded: short, with damped treble."""
 
 import numpy as np
-import scipy.fft
+import scipy
 
 from apollo_data.sources.demo.signals import SAMPLE_RATE, Signal, band, samples, shaped_noise
 

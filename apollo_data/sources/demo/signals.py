@@ -9,8 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
-import scipy.signal
+import scipy
 
 SAMPLE_RATE = 44_100
 HIGHEST_HZ = 20_000.0
