@@ -28,6 +28,8 @@ from apollo_data.pipeline import build_h5
 from apollo_data.records import (
     STEM_CLASSES,
     ActiveSpan,
+    AlignedPair,
+    FileFacts,
     MixRecipe,
     Rejection,
     ShardInfo,
@@ -40,8 +42,10 @@ from apollo_data.workfolder import WorkFolder
 QUIET = Console(quiet=True)
 FORMATS = Path("docs/formats.md")
 ROW_TYPES = {
+    "files": FileFacts,
     "tracks": Track,
     "activity": StemActivity,
+    "pairs": AlignedPair,
     "mixes": MixRecipe,
     "shards": ShardInfo,
     "rejects": Rejection,
