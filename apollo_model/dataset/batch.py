@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch.utils.data import default_collate, get_worker_info
+from torch.utils.data import default_collate
 
 from apollo_data.shards import INT16_FULL_SCALE
 
@@ -19,21 +19,6 @@ class PairBatch(list[Pair]):
     def __init__(self, coded: Tensor, clean: Tensor) -> None:
         super().__init__(zip(coded, clean, strict=True))
         self.whole: Pair = coded, clean
-
-    @classmethod
-    def empty(cls, pairs: int, samples: int, dtype: torch.dtype) -> "PairBatch":
-        """Return a batch to write into, in a worker process in memory shared with its parent."""
-        shape = (pairs, 2, samples)
-        return cls(_empty(shape, dtype), _empty(shape, dtype))
-
-
-def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    if get_worker_info() is None:
-        return torch.empty(shape, dtype=dtype)
-    # Else the way to the parent would copy; default_collate does the same.
-    size = torch.Size(shape).numel() * dtype.itemsize
-    storage = torch.UntypedStorage._new_shared(size)
-    return torch.empty(0, dtype=dtype).set_(storage, 0, shape)  # type: ignore[call-overload]
 
 
 def collate_pairs(items: list[Pair]) -> Pair:

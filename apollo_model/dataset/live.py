@@ -107,7 +107,7 @@ class LiveMixDataset(PairDataset):
     def __getitems__(self, indices: Sequence[int]) -> PairBatch:
         """Mix and code a batch."""
         self._check(indices)
-        batch = PairBatch.empty(len(indices), self.samples, self.dtype)
+        batch = self._empty_batch(len(indices))
         for place, stored in enumerate(self._make(indices)):
             stretch = self._crop(indices[place])
             for side, out in zip(stored, batch[place], strict=True):

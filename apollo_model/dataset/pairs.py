@@ -8,6 +8,7 @@ from torch.utils.data import Dataset
 
 from apollo_data.randomness import generator
 from apollo_model.dataset.batch import Pair, PairBatch
+from apollo_model.dataset.buffers import Buffers
 
 
 class PairDataset(Dataset[Pair]):
@@ -35,6 +36,7 @@ class PairDataset(Dataset[Pair]):
     ) -> None:
         self.samples = min(crop_samples or clip_samples, clip_samples)
         self.dtype = dtype
+        self._buffers = Buffers()
         self._clip_samples = clip_samples
         self._seed = seed
         # Shared, so that workers which outlive an epoch learn of the next one.
@@ -63,6 +65,11 @@ class PairDataset(Dataset[Pair]):
 
     def __getitem__(self, index: int) -> Pair:
         return self.__getitems__([index])[0]
+
+    def _empty_batch(self, pairs: int) -> PairBatch:
+        shape = (pairs, 2, self.samples)
+        coded, clean = (self._buffers.empty(shape, self.dtype) for _side in range(2))
+        return PairBatch(coded, clean)
 
     def _check(self, indices: Sequence[int]) -> None:
         length = len(self)

@@ -94,7 +94,7 @@ class ShardDataset(PairDataset):
     def __getitems__(self, indices: Sequence[int]) -> PairBatch:
         """Return pairs in the order of `indices`; they are read in the order of the files."""
         self._check(indices)
-        batch = PairBatch.empty(len(indices), self.samples, self.dtype)
+        batch = self._empty_batch(len(indices))
         spare = torch.empty((2, self._clip_samples), dtype=self._stored)
         for place in np.argsort(indices, kind="stable").tolist():
             shard, pair = self._locate(indices[place])
