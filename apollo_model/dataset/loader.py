@@ -6,9 +6,17 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from apollo_data.errors import ApolloError
 from apollo_model.dataset.batch import Pair, collate_pairs
 from apollo_model.dataset.pairs import PairDataset
 from apollo_model.dataset.sampling import ShardBatches
+
+
+def _in_one_line(error: ApolloError) -> ApolloError:
+    """Undo what DataLoader makes of a worker's error: its message at the end of a traceback."""
+    kind = type(error)
+    last = str(error).rstrip().splitlines()[-1]
+    return kind(last.removeprefix(f"{kind.__module__}.{kind.__qualname__}: "))
 
 
 class PairLoader:
@@ -86,9 +94,12 @@ class PairLoader:
 
     def __iter__(self) -> Iterator[Pair]:
         self._taken = self._batches.first
-        for batch in self._loader:
-            self._taken += 1
-            yield batch
+        try:
+            for batch in self._loader:
+                self._taken += 1
+                yield batch
+        except ApolloError as error:
+            raise _in_one_line(error) from None
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the caller is: plain values, for `torch.save` or JSON."""

@@ -117,6 +117,8 @@ def test_a_folder_where_nothing_can_be_made_ends_the_run(damaged: Path) -> None:
         pytest.raises(DataError, match="4 clips in a row cannot be made"),
     ):
         live(damaged).__getitems__([0, 1])
+    with pytest.raises(DataError, match=r"^[^\n]*/songs: 4 clips in a row cannot be made[^\n]*$"):
+        list(PairLoader(live(damaged), 2, workers=1))
 
 
 def test_live_mixing_needs_a_working_folder_and_a_split_that_is_drawn(
