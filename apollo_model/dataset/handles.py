@@ -18,7 +18,7 @@ class OpenShard:
     """A shard, open for reading many rows.
 
     Rows that are stored as they are, one chunk each, are read past HDF5's conversion and
-    chunk cache, which takes well under half the time; others, such as compressed ones, through it.
+    chunk cache, in half the time (docs/loading.md); others, such as compressed ones, through it.
     """
 
     def __init__(self, path: Path) -> None:
