@@ -268,6 +268,11 @@ class TrainingSettings(_Section):
     """Ends training after the validation that follows this time, for machines of unknown speed."""
     batches_per_epoch: PositiveInt | None = None
     """The whole training split when not set."""
+    live: bool = False
+    """Mix and code the training clips as they are needed, new ones in each epoch, instead of
+    reading shards; see docs/loading.md. Validation reads its shards all the same."""
+    loader_workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that read ahead, or mix; 0 does it between the steps."""
     generator_learning_rate: PositiveFloat = 1e-3
     discriminator_learning_rate: PositiveFloat = 1e-4
     betas: tuple[float, float] = (0.5, 0.99)

@@ -234,6 +234,10 @@ class ShardReader:
         """Return one coded clip as it is stored, (2, samples)."""
         return self._codec[pair]
 
+    def rows(self, side: str) -> h5py.Dataset:
+        """Return ``codec`` or ``target`` as HDF5 holds it, for readers of many rows."""
+        return self._file[side]
+
     def coding(self, pair: int) -> Coding:
         """Return how a pair was to be coded, in full; the columns of /pair say it in short."""
         target = int(self.target_index[pair])

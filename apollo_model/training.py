@@ -7,25 +7,31 @@ every epoch, so that a run that was stopped goes on as if it had not been.
 import csv
 import dataclasses
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard import SummaryWriter
 
 from apollo_data.console import Console
 from apollo_data.errors import DataError
-from apollo_data.randomness import generator
 from apollo_data.settings import Settings, TrainingSettings, settings_toml
 from apollo_data.shards import find_shards
 from apollo_data.storage import folder_lock, key_of, whole_file
 from apollo_model.checkpoint import save_network
-from apollo_model.dataset import ShardDataset
+from apollo_model.dataset import (
+    LiveMixDataset,
+    PairDataset,
+    PairLoader,
+    ShardDataset,
+    to_float,
+)
 from apollo_model.memory import keep_freed_memory
 from apollo_model.trainer import Losses, Trainer
+
+_FREE = {"max_epochs", "max_minutes", "loader_workers"}
+"""Training settings that may be others when a run is resumed."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class _Run:
         self.untrained_loss = float("nan")
         self._key = key_of(
             settings.network.model_dump(mode="json"),
-            settings.training.model_dump(mode="json", exclude={"max_epochs", "max_minutes"}),
+            settings.training.model_dump(mode="json", exclude=_FREE),
         )
 
     @property
@@ -152,7 +158,8 @@ def train(
     settings
         The pipeline's.
     shards
-        Folder with ``train`` and ``valid``.
+        Folder with ``train`` and ``valid``. For live mixing it lies in the working folder
+        whose songs are mixed, and needs no ``train``.
     out
         Run folder: best.safetensors, last.pt, history.csv and TensorBoard events.
     resume
@@ -166,8 +173,7 @@ def train(
     """
     keep_freed_memory()
     training = settings.training
-    crop = round(training.crop_seconds * settings.sample_rate) if training.crop_seconds else None
-    train_set = ShardDataset(find_shards(shards, "train"), crop, training.seed)
+    train_set = _training_set(settings, shards)
     valid_set = ShardDataset(find_shards(shards, "valid"))
     if not len(train_set) or not len(valid_set):
         raise DataError(f"{shards}: training needs pairs in both train and valid")
@@ -186,7 +192,15 @@ def train(
             f"{-run.untrained_loss:.3f} dB"
         )
         with SummaryWriter(str(out / "tensorboard")) as board:
-            reason = _run_epochs(run, train_set, valid_set, console, board)
+            loader = PairLoader(
+                train_set,
+                training.batch_size,
+                training.seed,
+                max_batches=training.batches_per_epoch,
+                workers=training.loader_workers,
+                pin_memory=trainer.device.type == "cuda",
+            )
+            reason = _run_epochs(run, loader, valid_set, console, board)
     best = run.best
     return TrainingReport(
         epochs=len(run.history),
@@ -198,9 +212,18 @@ def train(
     )
 
 
+def _training_set(settings: Settings, shards: Path) -> PairDataset:
+    training = settings.training
+    crop = round(training.crop_seconds * settings.sample_rate) if training.crop_seconds else None
+    if training.live:
+        work = shards.parent
+        return LiveMixDataset(work, settings, crop_samples=crop, seed=training.seed, as_stored=True)
+    return ShardDataset(find_shards(shards, "train"), crop, training.seed, as_stored=True)
+
+
 def _run_epochs(
     run: _Run,
-    train_set: ShardDataset,
+    loader: PairLoader,
     valid_set: ShardDataset,
     console: Console,
     board: SummaryWriter,
@@ -211,7 +234,7 @@ def _run_epochs(
         epoch = len(run.history) + 1
         started = time.monotonic()
         rate = float(run.trainer.schedules[0].get_last_lr()[0])
-        losses = _train_epoch(run.trainer, train_set, epoch, console)
+        losses = _train_epoch(run.trainer, loader, epoch, console)
         valid_loss = run.trainer.validate(valid_set)
         run.trainer.end_epoch()
         seconds = time.monotonic() - started
@@ -238,26 +261,12 @@ def _reason_to_stop(run: _Run, settings: TrainingSettings) -> str | None:
     return None
 
 
-def _train_epoch(trainer: Trainer, dataset: ShardDataset, epoch: int, console: Console) -> Losses:
+def _train_epoch(trainer: Trainer, loader: PairLoader, epoch: int, console: Console) -> Losses:
     """Train on every batch of an epoch and return the mean losses."""
-    settings = trainer.settings
-    dataset.set_epoch(epoch)
-    batches = list(_batches(dataset, settings, epoch))
+    loader.set_epoch(epoch)
     steps: list[Losses] = []
-    loader = DataLoader(
-        Subset(dataset, [i for batch in batches for i in batch]), batch_size=settings.batch_size
-    )
-    with console.progress(f"epoch {epoch}", len(batches), "steps") as advance:
-        for coded, clean in loader:
-            steps.append(trainer.step(coded.to(trainer.device), clean.to(trainer.device)))
+    with console.progress(f"epoch {epoch}", len(loader), "steps") as advance:
+        for batch in loader:
+            steps.append(trainer.step(*to_float(batch, trainer.device)))
             advance(1)
     return {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
-
-
-def _batches(dataset: ShardDataset, settings: TrainingSettings, epoch: int) -> Iterator[list[int]]:
-    """Yield the epoch's pairs in its random order, cut into batches."""
-    order = generator(settings.seed, "shuffle", epoch).permutation(len(dataset)).tolist()
-    limit = settings.batches_per_epoch
-    end = len(order) if limit is None else min(len(order), limit * settings.batch_size)
-    for first in range(0, end, settings.batch_size):
-        yield order[first : first + settings.batch_size]

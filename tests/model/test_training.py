@@ -1,4 +1,5 @@
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,24 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(shards: Path, tmp_path: P
     for first, second in zip(*states, strict=True):
         for name, values in first.items():
             assert torch.equal(values, second[name]), name
+
+
+def test_live_mixing_trains_and_resumes_without_train_shards(shards: Path, tmp_path: Path) -> None:
+    one, two = (
+        tiny_settings(live=True, max_epochs=n, batches_per_epoch=2, loss=WAVEFORM) for n in (1, 2)
+    )
+    work = tmp_path / "small"
+    shutil.copytree(shards.parent.parent, work, ignore=shutil.ignore_patterns("train", "test"))
+    shutil.copytree(shards.parent.parent / "songs/mus/train", work / "songs/mus/train")
+    whole = run(two, work / "work/shards", tmp_path / "whole")
+    run(one, work / "work/shards", tmp_path / "parts")
+    ahead = tiny_settings(
+        live=True, max_epochs=2, batches_per_epoch=2, loss=WAVEFORM, loader_workers=2
+    )
+    parts = run(ahead, work / "work/shards", tmp_path / "parts", resume=True)
+    assert parts.best_valid_loss == whole.best_valid_loss
+    with pytest.raises(DataError, match=r"tracks\.jsonl: no such manifest"):
+        run(one, work / "songs/shards", tmp_path / "out")
 
 
 def test_resuming_needs_a_run_with_the_same_settings(shards: Path, tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""The loader: a DataLoader over pairs that knows how many batches were really handed out."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from apollo_data.errors import ApolloError
+from apollo_model.dataset.batch import Pair, collate_pairs
+from apollo_model.dataset.pairs import PairDataset
+from apollo_model.dataset.sampling import ShardBatches
+
+
+def _in_one_line(error: ApolloError) -> ApolloError:
+    """Undo what DataLoader makes of a worker's error: its message at the end of a traceback."""
+    kind = type(error)
+    last = str(error).rstrip().splitlines()[-1]
+    return kind(last.removeprefix(f"{kind.__module__}.{kind.__qualname__}: "))
+
+
+class PairLoader:
+    """Batches of (coded, clean), each (batch, 2, samples), in the order of `ShardBatches`.
+
+    What workers have read ahead does not count: `state_dict` tells of the batches that
+    the caller got, so that a run may stop and go on in the midst of an epoch.
+
+    Parameters
+    ----------
+    dataset
+        `ShardDataset` or `LiveMixDataset`.
+    batch_size, seed, rank, ranks, window_shards, max_batches
+        As in `ShardBatches`.
+    workers
+        Processes that read ahead; 0 reads in this one.
+    start_method
+        How they are started: ``fork``, ``spawn`` or ``forkserver``; the system's own if None.
+    pin_memory
+        Hand out pinned memory, from which the way to a GPU runs beside the computation.
+
+    Examples
+    --------
+    >>> loader = PairLoader(dataset, batch_size=32, workers=2)  # doctest: +SKIP
+    >>> for epoch in range(loader.epoch, epochs):  # doctest: +SKIP
+    ...     loader.set_epoch(epoch)
+    ...     for coded, clean in loader:
+    ...         step(*to_float((coded, clean), device))
+    """
+
+    def __init__(
+        self,
+        dataset: PairDataset,
+        batch_size: int,
+        seed: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+        window_shards: int = 8,
+        max_batches: int | None = None,
+        workers: int = 0,
+        start_method: str | None = None,
+        pin_memory: bool = False,
+    ) -> None:
+        self._dataset = dataset
+        self._batches = ShardBatches(
+            dataset.blocks, batch_size, seed, rank, ranks, window_shards, max_batches
+        )
+        self._taken = 0
+        self._loader = DataLoader(
+            dataset,
+            batch_sampler=self._batches,
+            num_workers=workers,
+            collate_fn=collate_pairs,
+            pin_memory=pin_memory,
+            multiprocessing_context=start_method,
+            persistent_workers=workers > 0,
+            generator=torch.Generator(),  # else each epoch would draw from the global one
+        )
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that batches are of."""
+        return self._batches.epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; the one of a state just loaded goes on where it was."""
+        if epoch != self.epoch:
+            self._batches.set_epoch(epoch)
+            self._taken = 0
+        self._dataset.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        """Return the number of batches in a whole epoch."""
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Pair]:
+        self._taken = self._batches.first
+        try:
+            for batch in self._loader:
+                self._taken += 1
+                yield batch
+        except ApolloError as error:
+            raise _in_one_line(error) from None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the caller is: plain values, for `torch.save` or JSON."""
+        return self._batches.state_dict(self._taken)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on after the batches that a state says were taken.
+
+        Raises
+        ------
+        DataError
+            It is of other pairs or of another division of them.
+        """
+        self._batches.load_state_dict(state)
+        self._taken = self._batches.first
+        self._dataset.set_epoch(self.epoch)

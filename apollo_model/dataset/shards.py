@@ -1,0 +1,157 @@
+"""Shards as a PyTorch data set of (coded, clean) pairs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from apollo_data.errors import DataError
+from apollo_model.dataset.batch import PairBatch, put
+from apollo_model.dataset.handles import OpenShards
+from apollo_model.dataset.pairs import PairDataset
+
+_Read = Callable[[int, npt.NDArray[Any]], None]
+
+_TORCH_TYPES = {np.dtype(np.int16): torch.int16, np.dtype(np.float32): torch.float32}
+
+
+@dataclass(frozen=True)
+class PairInfo:
+    """Where a pair comes from and how it was coded, in short and, in `coding`, in full.
+
+    Where no bitrate was asked for, `requested_kbps` is NaN.
+    """
+
+    shard: Path
+    pair: int
+    target: int
+    category: str
+    codec: str
+    requested_kbps: float
+    actual_kbps: float
+    coding: str
+
+
+class ShardDataset(PairDataset):
+    """All pairs of some shards, in the shards' order.
+
+    An item is (coded, clean), each (2, samples). Files are opened by the process that
+    reads them, so the data set may be pickled or forked.
+
+    Parameters
+    ----------
+    shards
+        Paths of shards, all of one clip length and stored in one type.
+    crop_samples
+        Length of a random crop; None or more than the clip takes the whole clip.
+    seed
+        The crop of an item follows from (seed, epoch, item) alone.
+    as_stored
+        Items as the shards store them (int16, as a rule), for `to_float` to convert; else
+        float32 with full scale 1.0.
+    max_open
+        How many files each process holds open at most.
+
+    Raises
+    ------
+    DataError
+        A file is no whole shard, or not like the first one.
+
+    Examples
+    --------
+    >>> dataset = ShardDataset(find_shards(Path("data/demo/shards"), "train"))  # doctest: +SKIP
+    >>> coded, clean = dataset[0]  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[Path],
+        crop_samples: int | None = None,
+        seed: int = 0,
+        as_stored: bool = False,
+        max_open: int = 64,
+    ) -> None:
+        self._shards = OpenShards([Path(shard) for shard in shards], max_open)
+        counts, self._stored, samples = _survey(self._shards)
+        self._blocks = tuple(counts)
+        self._ends = np.cumsum(counts)
+        super().__init__(samples, crop_samples, seed, self._stored if as_stored else torch.float32)
+        self.close()
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """How many pairs each shard holds."""
+        return self._blocks
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def __getitems__(self, indices: Sequence[int]) -> PairBatch:
+        """Return pairs in the order of `indices`; they are read in the order of the files."""
+        self._check(indices)
+        batch = self._empty_batch(len(indices))
+        spare = torch.empty((2, self._clip_samples), dtype=self._stored)
+        for place in np.argsort(indices, kind="stable").tolist():
+            shard, pair = self._locate(indices[place])
+            stretch = self._crop(indices[place])
+            coded, clean = batch[place]
+            _read_side(self._shards[shard].read_coded, pair, stretch, spare, coded)
+            _read_side(self._shards[shard].read_clean, pair, stretch, spare, clean)
+        return batch
+
+    def _locate(self, index: int) -> tuple[int, int]:
+        """Return (number of the shard, pair in it)."""
+        shard = int(np.searchsorted(self._ends, index, side="right"))
+        return shard, index - (int(self._ends[shard - 1]) if shard else 0)
+
+    def describe(self, index: int) -> PairInfo:
+        """Return where pair `index` comes from."""
+        self._check([index])
+        number, pair = self._locate(index)
+        shard = self._shards[number].reader
+        target = int(shard.target_index[pair])
+        return PairInfo(
+            shard=self._shards.paths[number],
+            pair=pair,
+            target=target,
+            category=shard.recipe(target).category,
+            codec=str(shard.codec_names[pair]),
+            requested_kbps=float(shard.requested_kbps[pair]),
+            actual_kbps=float(shard.actual_kbps[pair]),
+            coding=shard.coding(pair).label,
+        )
+
+    def close(self) -> None:
+        """Close all files; reading opens them again."""
+        self._shards.close()
+
+
+def _survey(shards: OpenShards) -> tuple[list[int], torch.dtype, int]:
+    """Return how many pairs each shard holds, their type and their length in samples."""
+    counts: list[int] = []
+    kinds: set[tuple[np.dtype[Any], int]] = set()
+    for number, path in enumerate(shards.paths):
+        shard = shards[number]
+        counts.append(shard.reader.pairs)
+        kinds.add((shard.dtype, shard.reader.samples))
+        if len(kinds) > 1:
+            raise DataError(
+                f"{path}: holds {shard.dtype} clips of {shard.reader.samples} samples, the shards "
+                f"before it others than that; load them apart"
+            )
+    dtype, samples = kinds.pop() if kinds else (np.dtype(np.int16), 0)
+    return counts, _TORCH_TYPES[dtype], samples
+
+
+def _read_side(read: _Read, pair: int, stretch: slice, spare: Tensor, out: Tensor) -> None:
+    """Read one side of a pair straight into `out` where it fits, else by way of `spare`."""
+    if (out.dtype, out.shape) == (spare.dtype, spare.shape):
+        read(pair, out.numpy())
+        return
+    read(pair, spare.numpy())
+    put(spare[:, stretch], out)
