@@ -55,6 +55,8 @@ def _is_endless(path: Path) -> bool:
 
 def told_seconds(path: Path) -> float:
     """Return how long a file's own header says it lasts; 0 where it does not say."""
+    if not path.is_file():  # a pipe would be waited for
+        return 0.0
     try:
         return float(mutagen.File(path).info.length)
     except Exception:  # unknown, damaged or no file at all: it is only an estimate
