@@ -17,7 +17,7 @@ from apollo_data.audio import Samples
 from apollo_data.errors import DataError
 from apollo_model.network import BANDS, Apollo
 
-# Intermediate results per frame, in tensors of (bands, N): a CPU's measured, at most 8 for long
+# Intermediate results per frame, in tensors of (bands, N): a CPU's measured, about 8 for long
 # sounds in float32; a GPU's estimated from the layers, and not yet measured. A CPU
 # computes the wide layers block by block, a GPU for all frames at once.
 _TENSORS_CPU = 9
