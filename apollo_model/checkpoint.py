@@ -21,6 +21,7 @@ from torch import Tensor
 
 from apollo_data.errors import DataError
 from apollo_data.storage import whole_file
+from apollo_model.hub import fetch_checkpoint, is_hub_name
 from apollo_model.network import BANDS, Apollo
 
 NETWORK_KEY = "network"
@@ -47,6 +48,7 @@ class _NetworkMetadata(pydantic.BaseModel):
 def load_network(path: Path | str, device: torch.device | str = "cpu") -> Apollo:
     """Read a network with all its weights, ready for use.
 
+    A name such as "JusperLee/Apollo" that is no file here is fetched from the Hugging Face hub.
     Only our own safetensors tell whether a network is residual or causal; for all other
     formats the size is read off the weights, and the rest is as published, at 44.1 kHz.
     Weights are converted to float32.
@@ -56,8 +58,10 @@ def load_network(path: Path | str, device: torch.device | str = "cpu") -> Apollo
     DataError
         There is no such file, it is damaged, would run code, or holds other names or
         shapes than an Apollo network.
+    ToolError
+        It is a name on the hub, and the package that fetches it is not installed.
     """
-    path = Path(path)
+    path = fetch_checkpoint(str(path)) if is_hub_name(path) else Path(path)
     weights, metadata = _read(path)
     state = _network_part(path, weights)
     network = _new_network(path, state, metadata)

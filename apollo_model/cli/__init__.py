@@ -3,16 +3,16 @@
 import typer
 
 from apollo_data.console import run_app
-from apollo_model.cli import evaluate, train
+from apollo_model.cli import bench, evaluate, info, restore, stream, train
 
 app = typer.Typer(
-    help="Train and score Apollo, the music restoration network.",
+    help="Train, score and run Apollo, the music restoration network.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for module in (train, evaluate):
+for module in (train, evaluate, restore, stream, info, bench):
     module.register(app)
 
 

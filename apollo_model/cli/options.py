@@ -1,0 +1,43 @@
+"""Options that the commands which run a network share."""
+
+import enum
+import re
+from typing import Annotated
+
+import typer
+
+Checkpoint = Annotated[
+    str,
+    typer.Option("--checkpoint", help="File of a network, or its name on the Hugging Face hub."),
+]
+Device = Annotated[str, typer.Option("--device", help="auto (a GPU if there is one), cpu, cuda.")]
+
+
+class DtypeName(str, enum.Enum):
+    """Arithmetic of the network."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+Dtype = Annotated[
+    DtypeName,
+    typer.Option("--dtype", help="auto: bfloat16 where the hardware multiplies in it."),
+]
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def parse_bytes(text: str) -> int:
+    """Read a size such as 800MB, 2GB or 1.5G.
+
+    Examples
+    --------
+    >>> parse_bytes("2GB"), parse_bytes("1.5g")
+    (2000000000, 1500000000)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
+    if not found or not float(found[1]):
+        raise typer.BadParameter(f"expected a size such as 2GB, found {text!r}")
+    return round(float(found[1]) * _UNITS[found[2]])

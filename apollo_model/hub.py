@@ -1,0 +1,56 @@
+"""Checkpoints by name: `owner/name` on the Hugging Face hub, fetched once and kept there."""
+
+import re
+from pathlib import Path
+
+from apollo_data.errors import DataError, ToolError
+
+PUBLISHED = "JusperLee/Apollo"
+"""The authors' own weights."""
+
+_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+_FILE_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+
+
+def is_hub_name(name: Path | str) -> bool:
+    """Tell whether this is a name on the hub; what exists on disk is a file.
+
+    Examples
+    --------
+    >>> is_hub_name("JusperLee/Apollo"), is_hub_name("runs/best.safetensors")
+    (True, False)
+    """
+    text = str(name)
+    named = _NAME.fullmatch(text) and not text.startswith(".")
+    return bool(named) and not text.endswith(_FILE_SUFFIXES) and not Path(text).exists()
+
+
+def fetch_checkpoint(name: str) -> Path:
+    """Return the local copy of a checkpoint on the hub, fetching it if it is not there.
+
+    Raises
+    ------
+    ToolError
+        The package `huggingface_hub` is not installed.
+    DataError
+        There is no such checkpoint, or the hub cannot be reached.
+    """
+    try:
+        import huggingface_hub
+        from huggingface_hub.errors import EntryNotFoundError
+    except ImportError:
+        raise ToolError(
+            f"{name}: is no file here, and fetching it from the hub needs"
+            " `pip install apollo-toolkit[hub]`; or download its pytorch_model.bin yourself and"
+            " give that file's path"
+        ) from None
+    for file in _WEIGHT_FILES:
+        try:
+            return Path(huggingface_hub.hf_hub_download(name, file))
+        except EntryNotFoundError:
+            continue
+        except Exception as error:  # its own, the network library's and the system's
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise DataError(f"{name}: cannot be fetched from the hub ({reason[:200]})") from None
+    raise DataError(f"{name}: holds none of {', '.join(_WEIGHT_FILES)}")
