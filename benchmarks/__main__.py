@@ -24,11 +24,7 @@ def main() -> None:
             console.note(f"{part.__name__} …")
             figures += part.measure(Path(folder))
     columns = ["what", "beside", "value", "plain", "unit", "ratio"]
-    rows = [
-        [row.name, row.plain_name, f"{row.value:.1f}", f"{row.plain:.1f}", row.unit]
-        + [f"{row.ratio:.2f}"]
-        for row in figures
-    ]
+    rows = [_row(figure) for figure in figures]
     load = os.getloadavg()[0]
     console.table(f"{os.cpu_count()} cores, load {load:.1f}", columns, rows, words=2)
     now = datetime.now(timezone.utc)
@@ -39,6 +35,11 @@ def main() -> None:
     content = {**about, "cores": os.cpu_count(), "load": load, "figures": values}
     out.write_text(json.dumps(content, indent=2) + "\n")
     console.result(f"kept in {out}")
+
+
+def _row(figure: Figure) -> list[str]:
+    numbers = [f"{value:.1f}" for value in (figure.value, figure.plain)]
+    return [figure.name, figure.plain_name, *numbers, figure.unit, f"{figure.ratio:.2f}"]
 
 
 if __name__ == "__main__":

@@ -41,7 +41,9 @@ def measure(folder: Path) -> list[Figure]:
     write_demo(folder / "songs", 8, 24.0, 0, 1, lambda _song: None)
     work, settings = WorkFolder.at(folder / "work"), settings_for(_CLIPS)
     build_h5(folder / "songs", work, settings, 1, _QUIET)
-    rates = [_CLIPS / _rebuild(work, settings, workers) for workers in (1, 2)]
+    rates = [_CLIPS / _rebuild(work, settings, 1)]
+    _rebuild(work, settings, 2)  # starts the processes
+    rates.append(_CLIPS / _rebuild(work, settings, 2))
     share = _other_share(work, settings)
     few, many = (_peak_megabytes(folder, clips) for clips in (24, 240))
     return [
@@ -68,9 +70,9 @@ def _other_share(work: WorkFolder, settings: Settings) -> float:
         stack.enter_context(_timed(rendering, "read_sound", spent))
         stack.enter_context(_timed(ShardWriter, "add", spent))
         stack.enter_context(_timed(ShardWriter, "_finish", spent))
-        own, children = _cpu_seconds()
+        before = _cpu_seconds()
         _rebuild(work, settings, 1)
-        own, children = (now - then for now, then in zip(_cpu_seconds(), (own, children)))
+        own, children = (now - then for now, then in zip(_cpu_seconds(), before, strict=True))
     return (own - spent[0]) / (own + children)
 
 
@@ -107,4 +109,6 @@ if __name__ == "__main__":
     songs, count = Path(sys.argv[1]), int(sys.argv[2])
     target = WorkFolder.at(songs / f"memory-{count}")
     build_h5(songs / "songs", target, settings_for(count, 1.0), 1, _QUIET)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    # Not ru_maxrss, which begins with the peak of the process that started this one.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").open())
+    print(int(status["VmHWM"].split()[0]) / 1024)
