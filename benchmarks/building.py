@@ -110,5 +110,6 @@ if __name__ == "__main__":
     target = WorkFolder.at(songs / f"memory-{count}")
     build_h5(songs / "songs", target, settings_for(count, 1.0), 1, _QUIET)
     # Not ru_maxrss, which begins with the peak of the process that started this one.
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").open())
+    lines = Path("/proc/self/status").read_text().splitlines()
+    status = dict(line.split(":", 1) for line in lines)
     print(int(status["VmHWM"].split()[0]) / 1024)
