@@ -136,7 +136,8 @@ def _require_plan(work: WorkFolder, settings: Settings) -> None:
     ):
         if (before := read_header(path).made_from) != origin:
             why = differences(before, origin)
-            raise DataError(f"{path}: is of other settings or inputs ({why}); run `mix` first")
+            remedy = "run `mix` first" if before else "delete it and run `mix`"
+            raise DataError(f"{path}: is of other settings or inputs ({why}); {remedy}")
 
 
 def make_demo(out: Path, settings: Settings, workers: int, console: Console) -> None:
