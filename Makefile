@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NAME = $(basename $(notdir $(PIPELINE)))
 
-.PHONY: help setup data train eval test lint format clean
+.PHONY: help setup data train eval test bench lint format clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ eval: $(STAMP) ## Score the trained network beside the codec
 
 test: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest -n 2
+
+bench: $(STAMP) ## Measure speed and memory, each beside its plain alternative
+	$(BIN)/python -m benchmarks
 
 lint: $(STAMP) ## Check style, types and floors
 	$(BIN)/ruff check .

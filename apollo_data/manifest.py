@@ -11,7 +11,7 @@ import json
 import os
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -27,13 +27,18 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Header:
-    """First row of a manifest; `root` is relative to the folder that holds the manifest."""
+    """First row of a manifest; `root` is relative to the folder that holds the manifest.
+
+    `made_from` says in parts what the key is a hash of, so that a change can be named: the
+    settings as TOML, the keys of other manifests.
+    """
 
     kind: str
     key: str
     root: str = "."
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
+    made_from: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,14 @@ class Manifest(Generic[Row]):
     root: Path
 
 
-def write_manifest(path: Path, kind: str, rows: Iterable[Any], key: str, root: Path) -> None:
+def write_manifest(
+    path: Path,
+    kind: str,
+    rows: Iterable[Any],
+    key: str,
+    root: Path,
+    made_from: dict[str, str] | None = None,
+) -> None:
     """Write rows (records) as a manifest, whole or not at all.
 
     Parameters
@@ -60,10 +72,13 @@ def write_manifest(path: Path, kind: str, rows: Iterable[Any], key: str, root: P
         Hash of everything the rows follow from.
     root
         The folder that the rows' paths are relative to.
+    made_from
+        What the key is a hash of; see `Header`.
     """
     relative = os.path.relpath(root.resolve(), path.parent.resolve())
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as out:
-        out.write(_line(dataclasses.asdict(Header(kind=kind, key=key, root=relative))))
+        header = dataclasses.asdict(Header(kind, key, relative, made_from=made_from or {}))
+        out.write(_line({name: value for name, value in header.items() if value != {}}))
         for row in rows:
             out.write(_line(to_json(row)))
 
@@ -93,8 +108,16 @@ def read_header(path: Path) -> Header:
     return from_json(Header, values)
 
 
-def iterate_rows(path: Path, kind: str, row_type: type[Row]) -> Iterator[Row]:
-    """Yield a manifest's records one by one, for those too many to hold at once."""
+def iterate_rows(
+    path: Path,
+    kind: str,
+    row_type: type[Row],
+    wanted: Callable[[dict[str, Any]], bool] | None = None,
+) -> Iterator[Row]:
+    """Yield a manifest's records one by one, for those too many to hold at once.
+
+    `wanted` chooses rows by their plain values, which is quicker than to make records of all.
+    """
     header = read_header(path)
     if header.kind != kind:
         raise DataError(f"{path}: holds {header.kind}, expected {kind}")
@@ -102,7 +125,9 @@ def iterate_rows(path: Path, kind: str, row_type: type[Row]) -> Iterator[Row]:
         source.readline()
         for number, line in enumerate(source, start=2):
             try:
-                yield from_json(row_type, json.loads(line))
+                values = json.loads(line)
+                if wanted is None or wanted(values):
+                    yield from_json(row_type, values)
             except (ValueError, TypeError, KeyError) as error:
                 raise DataError(f"{path}: row {number} cannot be read ({error})") from None
 

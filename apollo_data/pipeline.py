@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from apollo_data.building import BuildReport, build_shards
+from apollo_data.building import BuildReport, ShardPart, build_part, build_shards
+from apollo_data.changes import differences
 from apollo_data.codec import require_encoders
 from apollo_data.console import Console
 from apollo_data.errors import DataError
-from apollo_data.manifest import Manifest, read_manifest
+from apollo_data.manifest import Header, Manifest, read_header, read_manifest
 from apollo_data.pairing import align_pairs
-from apollo_data.planning import plan_mixes
+from apollo_data.planning import plan_mixes, plan_origin
 from apollo_data.records import AlignedPair, StemActivity, Track
 from apollo_data.rejects import refuse_share, refuse_too_many, tell_rejections
 from apollo_data.settings import Settings
 from apollo_data.sources.demo import write_demo
-from apollo_data.stages import detect_activity, make_catalog
+from apollo_data.stages import activity_origin, detect_activity, make_catalog
 from apollo_data.storage import folder_lock
 from apollo_data.workfolder import WorkFolder
 
@@ -98,6 +99,45 @@ def build_h5(
         refuse_too_many(work, prepared.tracks.rows, settings)
         refuse_share(work, report.rejected, report.drawn, "clips", settings)
         return report
+
+
+def build_h5_part(
+    work: WorkFolder, settings: Settings, part: ShardPart, workers: int, console: Console
+) -> BuildReport:
+    """Build some shards of a plan that is there, side by side with others that do the same.
+
+    Catalog, activity and plan are taken as they are, and nothing but shards is written.
+
+    Raises
+    ------
+    DataError
+        There is no plan, or it is not the plan of these settings.
+    ToolError
+        ffmpeg lacks an encoder that the settings need.
+    BusyError
+        The folder is being planned, or built as a whole.
+    """
+    require_encoders(settings.codecs)
+    with folder_lock(work.path, shared=True):
+        _require_plan(work, settings)
+        return build_part(work, settings, part, workers, console)
+
+
+def _require_plan(work: WorkFolder, settings: Settings) -> None:
+    """Refuse manifests that other settings, or earlier manifests, were made from."""
+    tracks = read_manifest(work.tracks, "tracks", Track)
+    activities = read_manifest(work.activity, "activity", StemActivity)
+    pairs = Manifest[AlignedPair](Header("pairs", ""), (), tracks.root)
+    if work.pairs.exists():
+        pairs = read_manifest(work.pairs, "pairs", AlignedPair)
+    for path, origin in (
+        (work.activity, activity_origin(tracks, settings)),
+        (work.mixes, plan_origin(activities, pairs, settings)),
+    ):
+        if (before := read_header(path).made_from) != origin:
+            why = differences(before, origin)
+            remedy = "run `mix` first" if before else "delete it and run `mix`"
+            raise DataError(f"{path}: is of other settings or inputs ({why}); {remedy}")
 
 
 def make_demo(out: Path, settings: Settings, workers: int, console: Console) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from apollo_data import mixing
+from apollo_data.changes import why_anew
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.manifest import Manifest, is_current, write_manifest
@@ -18,7 +19,7 @@ from apollo_data.records import (
     StemActivity,
     Track,
 )
-from apollo_data.settings import Settings
+from apollo_data.settings import Settings, settings_toml
 from apollo_data.storage import key_of
 from apollo_data.workfolder import WorkFolder
 
@@ -50,9 +51,12 @@ def plan_mixes(
         if not clips[split]:
             _tell_limits(split, mixes[split], pool, console)
     key = _plan_key(activities, pairs, settings, mixes)
+    origin = plan_origin(activities, pairs, settings)
     if is_current(work.mixes, key):
         console.note("mixes: nothing to do")
         return sizes
+    if reason := why_anew(work.mixes, origin):
+        console.note(f"mixes: drawn anew ({reason})")
     total = sum(sizes.values())
     with console.progress("mixes", total, "recipes") as advance:
 
@@ -62,8 +66,19 @@ def plan_mixes(
                     advance(min(_PROGRESS_STEP, total - number))
                 yield recipe
 
-        write_manifest(work.mixes, "mixes", counted(), key, tracks.root)
+        write_manifest(work.mixes, "mixes", counted(), key, tracks.root, origin)
     return sizes
+
+
+def plan_origin(
+    activities: Manifest[StemActivity], pairs: Manifest[AlignedPair], settings: Settings
+) -> dict[str, str]:
+    """Return what a plan follows from, in parts that can be named."""
+    clips = {"train_clips", "valid_clips"}
+    drawn = {"seed": True, "mixing": True, "codec": True, "evaluation": True, "shards": clips}
+    own = {"pairs": pairs.header.key} if pairs.rows else {}
+    made_from = {"settings": settings_toml(settings, drawn)}
+    return {**made_from, "activity": activities.header.key, **own}
 
 
 def _plan_key(

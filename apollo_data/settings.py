@@ -206,6 +206,10 @@ class ShardSettings(_Section):
     valid_clips: Annotated[int, Field(ge=0)] = 500
     clips_per_shard: PositiveInt = 256
     dtype: Literal["int16", "float32"] = "int16"
+    compression: Literal["none", "lzf", "gzip", "blosc2"] = "none"
+    """See docs/scaling.md for what each costs; `blosc2` needs the extra `compression`."""
+    stems: bool = False
+    """Store each target's stems too, at the level at which they sum to it."""
 
 
 class EvaluationSettings(_Section):

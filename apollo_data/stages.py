@@ -15,6 +15,7 @@ from pathlib import Path
 
 from apollo_data import activity
 from apollo_data.audio import files_of
+from apollo_data.changes import why_anew
 from apollo_data.console import Console
 from apollo_data.errors import AudioError, DataError
 from apollo_data.manifest import (
@@ -27,7 +28,7 @@ from apollo_data.manifest import (
 from apollo_data.records import MIXTURE, SPLITS, Mixture, Rejection, Stem, StemActivity, Track
 from apollo_data.rejects import part_rejections
 from apollo_data.runner import run
-from apollo_data.settings import ActivitySettings, Settings
+from apollo_data.settings import ActivitySettings, Settings, settings_toml
 from apollo_data.sources.catalog import SOURCES, Catalog, find_songs, read_catalog
 from apollo_data.sources.exclusions import Exclusions
 from apollo_data.sources.song import audio_files, look_with
@@ -60,6 +61,8 @@ def make_catalog(
     key = key_of([to_json(track) for track in catalog.tracks], _file_states(root, catalog.tracks))
     work.record_rejects(["catalog"], catalog.rejections)
     if not is_current(work.tracks, key):
+        if work.tracks.exists():
+            console.note("catalog: written anew (songs, files or settings of the catalog changed)")
         write_manifest(work.tracks, "tracks", catalog.tracks, key, root)
     songs = Counter(track.split for track in catalog.tracks)
     shares = ", ".join(f"{songs[split]} {split}" for split in SPLITS)
@@ -110,11 +113,22 @@ def detect_activity(
             refuse_rejections(row for row in work.read_rejects() if row.stage == "sad")
         console.note("activity: nothing to do")
         return read_manifest(work.activity, "activity", StemActivity)
+    origin = activity_origin(tracks, settings)
+    if reason := why_anew(work.activity, origin):
+        console.note(f"activity: detected anew ({reason})")
     outcomes = detect_stems(tracks, settings.activity, workers, console)
     rows, rejections = part_rejections(outcomes, settings.strict)
     work.record_rejects(["sad"], rejections)
-    write_manifest(work.activity, "activity", rows, key, tracks.root)
+    write_manifest(work.activity, "activity", rows, key, tracks.root, origin)
     return read_manifest(work.activity, "activity", StemActivity)
+
+
+def activity_origin(tracks: Manifest[Track], settings: Settings) -> dict[str, str]:
+    """Return what the activity follows from, in parts that can be named."""
+    return {
+        "settings": settings_toml(settings, {"activity"}),
+        "catalog": tracks.header.key,
+    }
 
 
 def detect_stems(

@@ -1,6 +1,7 @@
 """Files that are either whole or not there: write-then-rename, digests and folder locks."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -9,9 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
-
-import filelock
+from typing import IO, Any
 
 from apollo_data.errors import BusyError, DataError
 
@@ -87,28 +86,37 @@ def key_of(*parts: Any) -> str:
 
 
 @contextlib.contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process; a second holder gets a `BusyError` that names the first.
+def folder_lock(folder: Path, shared: bool = False) -> Iterator[None]:
+    """Hold `folder` for this process; who cannot have it gets a `BusyError` that names the holder.
 
-    The lock belongs to the operating system and ends with its holder, so a killed
-    process never leaves a stale one behind; the empty file `.lock` stays.
+    A shared holder bears other shared ones beside it, and no other; so whoever holds a folder
+    alone knows that nobody else is at work in it. The lock belongs to the operating system and
+    ends with its holder, so a killed process never leaves a stale one behind; the empty file
+    `.lock` stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock_file = folder / ".lock"
-    lock = filelock.FileLock(lock_file, timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise BusyError(f"{folder}: {_owner(lock_file)}; wait for it or stop it") from None
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be locked ({error.strerror})") from None
-    try:
+    with lock_file.open("a+") as file:
+        _lock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, folder)
         since = datetime.now(timezone.utc).isoformat(timespec="seconds")
         lock_file.write_text(f"process {os.getpid()} on {socket.gethostname()} since {since}")
-        yield
-    finally:
-        lock_file.write_text("")
-        lock.release()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(BusyError):  # others share it: the text stays for them
+                _lock(file, fcntl.LOCK_EX, folder)
+                lock_file.write_text("")
+
+
+def _lock(file: IO[str], kind: int, folder: Path) -> None:
+    """Take an open file's lock, or change its kind, without waiting."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = _owner(Path(file.name))
+        raise BusyError(f"{folder}: {owner}; wait for it or stop it") from None
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be locked ({error.strerror})") from None
 
 
 def _owner(lock_file: Path) -> str:

@@ -1,5 +1,6 @@
 """`apollo-data build-h5`."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,10 +8,13 @@ from typing import Annotated
 
 import typer
 
+from apollo_data.building import BuildReport, ShardPart
 from apollo_data.cli.options import ALL_CORES, Config, Quiet, Strict, Workers, read_settings
 from apollo_data.console import Console
 from apollo_data.pipeline import build_h5 as run_build
+from apollo_data.pipeline import build_h5_part
 from apollo_data.records import SPLITS, ShardInfo
+from apollo_data.runner import WHOLE_CLUSTER, cluster
 from apollo_data.workfolder import WorkFolder
 
 
@@ -29,6 +33,17 @@ def register(app: typer.Typer) -> None:
             typer.Option("--out", "-o", help="Working folder.", show_default="data/<pipeline>"),
         ] = None,
         workers: Workers = ALL_CORES,
+        scheduler: Annotated[
+            str | None,
+            typer.Option(help="Work on the Dask cluster of tcp://HOST:PORT; see docs/scaling.md."),
+        ] = None,
+        shards: Annotated[
+            str | None,
+            typer.Option(
+                help="Build only shards A:B, or part I/N, of a plan that `mix` has written.",
+                metavar="A:B|I/N",
+            ),
+        ] = None,
         strict: Strict = False,
         quiet: Quiet = False,
     ) -> None:
@@ -40,16 +55,29 @@ def register(app: typer.Typer) -> None:
         """
         console = Console(quiet)
         settings = read_settings(config, strict)
-        work = WorkFolder.at(out or Path("data") / settings.name)
+        part = ShardPart.parse(shards) if shards else None
+        folder = out or Path("data") / settings.name
+        if scheduler:  # its processes may be at home elsewhere
+            folder, songs = folder.absolute(), songs.absolute() if songs else None
+        work = WorkFolder.at(folder)
         started = time.monotonic()
-        report = run_build(songs, work, settings, workers, console)
-        rows = [_row(split, report.shards, settings.mixing.clip_seconds) for split in SPLITS]
-        columns = ["split", "shards", "targets", "pairs", "hours of pairs", "MB"]
-        console.table(str(work.shards), columns, rows)
+        with cluster(scheduler) if scheduler else contextlib.nullcontext():
+            processes = WHOLE_CLUSTER if scheduler else workers
+            if part:
+                report = build_h5_part(work, settings, part, processes, console)
+            else:
+                report = run_build(songs, work, settings, processes, console)
+        _show(report, str(work.shards), settings.mixing.clip_seconds, console)
         console.result(
             f"{report.drawn} clips drawn, {report.rejected} rejected; {report.reused} of "
             f"{len(report.shards)} shards were there already; {time.monotonic() - started:.0f} s"
         )
+
+
+def _show(report: BuildReport, folder: str, clip_seconds: float, console: Console) -> None:
+    rows = [_row(split, report.shards, clip_seconds) for split in SPLITS]
+    columns = ["split", "shards", "targets", "pairs", "hours of pairs", "MB"]
+    console.table(folder, columns, rows)
 
 
 def _row(split: str, shards: Sequence[ShardInfo], clip_seconds: float) -> list[str]:

@@ -11,6 +11,7 @@ from apollo_data.console import Console
 from apollo_data.pipeline import plan_prepared, prepare
 from apollo_data.previews import describe_stems, write_previews
 from apollo_data.rejects import refuse_too_many
+from apollo_data.storage import folder_lock
 from apollo_data.workfolder import WorkFolder
 
 
@@ -49,8 +50,9 @@ def register(app: typer.Typer) -> None:
         console = Console(quiet)
         settings = read_settings(config, strict)
         work = WorkFolder.of(songs, out, "mixes")
-        found = prepare(songs, work, settings, workers, console)
-        sizes = plan_prepared(found, work, settings, console)
+        with folder_lock(work.path):
+            found = prepare(songs, work, settings, workers, console)
+            sizes = plan_prepared(found, work, settings, console)
         rows = [[name, str(count)] for name, count in sizes.items()]
         console.table(str(work.mixes), ["split", "recipes"], rows)
         if preview is not None:

@@ -6,7 +6,7 @@ songs, each at -10..+10 dB, summed. docs/mixing.md describes every setting.
 
 from apollo_data.mixing.gains import gain_at
 from apollo_data.mixing.pool import MixPool, draw_recipes, split_sizes
-from apollo_data.mixing.rendering import MAX_LIFT_DB, render
+from apollo_data.mixing.rendering import MAX_LIFT_DB, render, render_stems
 from apollo_data.mixing.starts import StartTimes
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "draw_recipes",
     "gain_at",
     "render",
+    "render_stems",
     "split_sizes",
 ]

@@ -47,6 +47,14 @@ def render(recipe: MixRecipe, root: Path, rate: int) -> Samples:
     return sum(stems, start=first)
 
 
+def render_stems(recipe: MixRecipe, root: Path, rate: int) -> list[Samples]:
+    """Render each stem of a recipe as it goes into the mix; `sum` of them is the mix, to the bit.
+
+    There are none where the mix is cut from a mixture. Parameters and errors as in `render`.
+    """
+    return [_render_stem(clip, root, rate) for clip in recipe.stems]
+
+
 def _render_stem(clip: StemClip, root: Path, rate: int) -> Samples:
     audio = _read_clip(clip, root, rate)
     gain_db = clip.gain_db

@@ -1,0 +1,256 @@
+"""One shard, built from its recipes alone: by whoever, wherever, as often as you like."""
+
+import errno
+import hashlib
+import itertools
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import apollo_data
+from apollo_data.audio import Samples, ffmpeg_version
+from apollo_data.changes import changed_settings
+from apollo_data.codec import BATCH_CLIPS, CodedClip, round_trip
+from apollo_data.errors import AudioError, DataError
+from apollo_data.mixing import render, render_stems
+from apollo_data.pairing import read_pair
+from apollo_data.records import MixRecipe, PairClip, Rejection, ShardInfo
+from apollo_data.settings import Settings, settings_toml
+from apollo_data.shards import ShardHead, ShardReader, ShardWriter
+from apollo_data.storage import sha256_file, whole_file
+
+_SILENT_PEAK = 1e-5  # -100 dBFS: nothing to restore, and nothing to divide by
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """Everything that one shard is made from; `path` is relative to `base`."""
+
+    base: Path
+    path: str
+    split: str
+    root: Path
+    decoded: Path
+    recipes: tuple[MixRecipe, ...]
+    settings: Settings
+    key: str
+    known: ShardInfo | None
+
+
+@dataclass(frozen=True)
+class ShardOutcome:
+    """What became of a task; `reason` says why a shard that was there was built anew."""
+
+    info: ShardInfo
+    rejections: tuple[Rejection, ...]
+    reused: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """A rendered recipe; its stems are there if they are to be stored."""
+
+    recipe: MixRecipe
+    target: Samples
+    stems: tuple[Samples, ...] = ()
+
+
+_Pairs = tuple[_Clip, list[CodedClip]]
+
+
+def shard_settings(settings: Settings, split: str) -> str:
+    """Return the settings that a split's shards follow from, as TOML: no more and no less.
+
+    How many clips there are in all, or how a network is trained, is not among them; a
+    change there leaves finished shards as they are.
+    """
+    own: dict[str, Any]
+    if split == "test":
+        drawn = {"seed", "mixing", "bitrates_kbps", "variants"}
+        own = {"mixing": {"clip_seconds"}, "codec": {"paper_clamp"}, "evaluation": drawn}
+    else:
+        own = {"mixing": True, "codec": {"bitrates_kbps", "variants", "paper_clamp"}}
+    common = {
+        "seed": True,
+        "sample_rate": True,
+        "activity": True,
+        "shards": {"dtype", "compression", "stems"},
+    }
+    return settings_toml(settings, {**common, **own})
+
+
+def build_shard(task: ShardTask) -> ShardOutcome:
+    """Build one shard, or recognise it as built already."""
+    path = task.base / task.path
+    found = _look(task, path)
+    if isinstance(found, ShardInfo):
+        return ShardOutcome(found, (), reused=True)
+    rejections: list[Rejection] = []
+    try:
+        with whole_file(path) as temporary:
+            targets, pairs = _write_shard(temporary, task, rejections)
+            size, digest = temporary.stat().st_size, sha256_file(temporary)
+    except OSError as error:
+        # HDF5 tells the cause in the midst of a paragraph of its own.
+        full = error.errno == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error)
+        why = os.strerror(errno.ENOSPC) if full else str(error).splitlines()[0]
+        raise DataError(f"{path}: cannot be written ({why}); run again to go on") from None
+    info = ShardInfo(task.path, task.split, targets, pairs, size, digest, task.key)
+    return ShardOutcome(info, tuple(rejections), False, found)
+
+
+def _look(task: ShardTask, path: Path) -> ShardInfo | str:
+    """Return the finished shard that is there, or else why it has to be built anew.
+
+    A shard in which clips were rejected is built again: those deserve another try.
+    """
+    if not path.is_file():
+        return ""
+    size = path.stat().st_size
+    if (row := task.known) is None or (row.key, row.bytes) != (task.key, size):
+        try:
+            with ShardReader(path) as shard:
+                if shard.key != task.key:
+                    return _reason(shard.settings, task)
+                targets, pairs = shard.targets, shard.pairs
+        except DataError:
+            return "damaged"
+        digest = sha256_file(path)
+        row = ShardInfo(task.path, task.split, targets, pairs, size, digest, task.key)
+    return row if row.targets == len(task.recipes) else "clips were rejected"
+
+
+def _reason(before: str, task: ShardTask) -> str:
+    names = changed_settings(before, shard_settings(task.settings, task.split))
+    if not names:
+        return "its recipes or the catalog changed"
+    return ", ".join(f"{name} changed" for name in names)
+
+
+def _write_shard(path: Path, task: ShardTask, rejections: list[Rejection]) -> tuple[int, int]:
+    """Write all clips of a task and return how many targets and pairs there are."""
+    pairs = sum(len(recipe.codings) for recipe in task.recipes)
+    _check_room(path, task, pairs)
+    with ShardWriter(path, _head(task), len(task.recipes), pairs) as shard:
+        for batch in _batches(task.recipes):
+            for clip, coded in _make_pairs(batch, task, rejections):
+                sides = [side.audio for side in coded]
+                actual = [side.actual_kbps for side in coded]
+                shard.add(clip.recipe, clip.target, sides, actual, clip.stems)
+        return shard.targets, shard.pairs
+
+
+def _check_room(path: Path, task: ShardTask, pairs: int) -> None:
+    """Refuse to begin a shard that the disk cannot take: HDF5 may crash when it finds out."""
+    row = 2 * task.settings.clip_samples * np.dtype(task.settings.shards.dtype).itemsize
+    stems = sum(len(recipe.stems) for recipe in task.recipes) if task.settings.shards.stems else 0
+    needed = row * (len(task.recipes) + pairs + stems)
+    if shutil.disk_usage(path.parent).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _head(task: ShardTask) -> ShardHead:
+    settings = task.settings
+    text = shard_settings(settings, task.split)
+    return ShardHead(
+        split=task.split,
+        sample_rate=settings.sample_rate,
+        clip_seconds=settings.mixing.clip_seconds,
+        samples=settings.clip_samples,
+        dtype=settings.shards.dtype,
+        settings=text,
+        settings_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        software=f"apollo-toolkit {apollo_data.__version__}; ffmpeg {ffmpeg_version()}",
+        key=task.key,
+        compression=settings.shards.compression,
+        stems=settings.shards.stems,
+    )
+
+
+def _batches(recipes: Iterable[MixRecipe]) -> Iterator[list[MixRecipe]]:
+    """Group recipes so that a batch of pairs fills one ffmpeg process each way.
+
+    The user's own pairs, which need none, are in batches of their own, so that the order stays.
+    """
+    batch: list[MixRecipe] = []
+    pairs = 0
+    for recipe in recipes:
+        other = batch and bool(batch[-1].pair) != bool(recipe.pair)
+        if other or (batch and pairs + len(recipe.codings) > BATCH_CLIPS):
+            yield batch
+            batch, pairs = [], 0
+        batch.append(recipe)
+        pairs += len(recipe.codings)
+    if batch:
+        yield batch
+
+
+def _make_pairs(
+    batch: Sequence[MixRecipe], task: ShardTask, rejections: list[Rejection]
+) -> Iterator[_Pairs]:
+    """Render and code a batch; a clip that fails is rejected, the others go on."""
+    clips: list[_Clip] = []
+    for recipe in batch:
+        try:
+            if recipe.pair is not None:
+                yield _read_own(recipe, recipe.pair, task)
+            else:
+                clips.append(_render(recipe, task))
+        except AudioError as error:
+            rejections.append(_reject(recipe, task, error))
+    yield from _code_or_reject(clips, task, rejections)
+
+
+def _render(recipe: MixRecipe, task: ShardTask) -> _Clip:
+    rate = task.settings.sample_rate
+    if not (task.settings.shards.stems and recipe.stems):
+        return _Clip(recipe, _audible(render(recipe, task.root, rate)))
+    stems = render_stems(recipe, task.root, rate)
+    return _Clip(recipe, _audible(sum(stems[1:], start=stems[0])), tuple(stems))
+
+
+def _code_or_reject(
+    clips: Sequence[_Clip], task: ShardTask, rejections: list[Rejection]
+) -> Iterator[_Pairs]:
+    """Code a batch; where that fails, its halves, until the clip that fails stands alone."""
+    try:
+        yield from _code(clips, task)
+    except AudioError as error:
+        if len(clips) == 1:
+            rejections.append(_reject(clips[0].recipe, task, error))
+            return
+        middle = len(clips) // 2
+        yield from _code_or_reject(clips[:middle], task, rejections)
+        yield from _code_or_reject(clips[middle:], task, rejections)
+
+
+def _read_own(recipe: MixRecipe, clip: PairClip, task: ShardTask) -> _Pairs:
+    """Return a clip of the user's own pair, which nobody needs to code."""
+    clean, degraded = read_pair(clip, task.root, task.decoded, task.settings.sample_rate)
+    return _Clip(recipe, _audible(clean)), [CodedClip(degraded, clip.degraded_kbps)]
+
+
+def _audible(target: Samples) -> Samples:
+    if np.abs(target).max() < _SILENT_PEAK:
+        raise AudioError("the clip is silent")
+    return target
+
+
+def _code(clips: Sequence[_Clip], task: ShardTask) -> list[_Pairs]:
+    """Return each clip with its coded forms, all made in as few processes as possible."""
+    jobs = [(clip.target, coding) for clip in clips for coding in clip.recipe.codings]
+    settings = task.settings
+    targets, codings = [target for target, _ in jobs], [coding for _, coding in jobs]
+    coded = iter(round_trip(targets, codings, settings.sample_rate, settings.codec) if jobs else [])
+    return [(clip, list(itertools.islice(coded, len(clip.recipe.codings)))) for clip in clips]
+
+
+def _reject(recipe: MixRecipe, task: ShardTask, error: AudioError) -> Rejection:
+    detail = {"split": recipe.split, "index": str(recipe.index)}
+    return Rejection(task.path, "build-h5", str(error), detail)

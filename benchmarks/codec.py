@@ -1,0 +1,39 @@
+"""Batched MP3 round trips beside one process each way and clip, with the same ffmpeg."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from apollo_data.audio import find_ffmpeg
+from apollo_data.codec import round_trip
+from apollo_data.records import Coding
+from apollo_data.settings import CodecSettings
+from benchmarks.figure import Figure, seconds
+
+_CLIPS = 32
+_RATE = 44100
+
+
+def measure(folder: Path) -> list[Figure]:
+    """Code clips of 3 s at 64 kbit/s both ways."""
+    chance = np.random.default_rng(0)
+    clips = [chance.normal(0, 0.1, (2, 3 * _RATE)).astype(np.float32) for _ in range(_CLIPS)]
+    codings = [Coding("mp3", 64.0)] * _CLIPS
+    round_trip(clips[:1], codings[:1], _RATE, CodecSettings())  # finds ffmpeg and its delay
+    batched = seconds(lambda: round_trip(clips, codings, _RATE, CodecSettings()))
+    single = seconds(lambda: [_one(clip, folder) for clip in clips])
+    name = "MP3 round trips, 32 a process"
+    return [Figure(name, _CLIPS / batched, "clips/s", _CLIPS / single, "a process each way")]
+
+
+def _one(clip: np.ndarray, folder: Path) -> np.ndarray:
+    """Code one clip as one would by hand."""
+    raw, coded = folder / "clip.f32", folder / "clip.mp3"
+    clip.T.tofile(raw)
+    quiet = [find_ffmpeg(), "-loglevel", "error", "-y"]
+    sound = ["-f", "f32le", "-ac", "2", "-ar", str(_RATE)]
+    encode = [*quiet, *sound, "-i", str(raw), "-b:a", "64k", str(coded)]
+    subprocess.run(encode, check=True)
+    subprocess.run([*quiet, "-i", str(coded), *sound, str(raw)], check=True)
+    return np.fromfile(raw, np.float32).reshape(-1, 2).T
