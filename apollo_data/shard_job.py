@@ -2,10 +2,9 @@
 
 import errno
 import hashlib
-import itertools
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,15 @@ from typing import Any
 import numpy as np
 
 import apollo_data
-from apollo_data.audio import Samples, ffmpeg_version
+from apollo_data.audio import ffmpeg_version
 from apollo_data.changes import changed_settings
-from apollo_data.codec import BATCH_CLIPS, CodedClip, round_trip
+from apollo_data.clips import make_clips
+from apollo_data.codec import BATCH_CLIPS
 from apollo_data.errors import AudioError, DataError
-from apollo_data.mixing import render, render_stems
-from apollo_data.pairing import read_pair
-from apollo_data.records import MixRecipe, PairClip, Rejection, ShardInfo
+from apollo_data.records import MixRecipe, Rejection, ShardInfo
 from apollo_data.settings import Settings, settings_toml
 from apollo_data.shards import ShardHead, ShardReader, ShardWriter
 from apollo_data.storage import sha256_file, whole_file
-
-_SILENT_PEAK = 1e-5  # -100 dBFS: nothing to restore, and nothing to divide by
 
 
 @dataclass(frozen=True)
@@ -50,18 +46,6 @@ class ShardOutcome:
     rejections: tuple[Rejection, ...]
     reused: bool
     reason: str = ""
-
-
-@dataclass(frozen=True)
-class _Clip:
-    """A rendered recipe; its stems are there if they are to be stored."""
-
-    recipe: MixRecipe
-    target: Samples
-    stems: tuple[Samples, ...] = ()
-
-
-_Pairs = tuple[_Clip, list[CodedClip]]
 
 
 def shard_settings(settings: Settings, split: str) -> str:
@@ -139,10 +123,14 @@ def _write_shard(path: Path, task: ShardTask, rejections: list[Rejection]) -> tu
     _check_room(path, task, pairs)
     with ShardWriter(path, _head(task), len(task.recipes), pairs) as shard:
         for batch in _batches(task.recipes):
-            for clip, coded in _make_pairs(batch, task, rejections):
-                sides = [side.audio for side in coded]
-                actual = [side.actual_kbps for side in coded]
-                shard.add(clip.recipe, clip.target, sides, actual, clip.stems)
+            made = make_clips(batch, task.root, task.decoded, task.settings)
+            for recipe, clip in zip(batch, made, strict=True):
+                if isinstance(clip, AudioError):
+                    rejections.append(_reject(recipe, task, clip))
+                    continue
+                sides = [side.audio for side in clip.coded]
+                actual = [side.actual_kbps for side in clip.coded]
+                shard.add(recipe, clip.target, sides, actual, clip.stems)
         return shard.targets, shard.pairs
 
 
@@ -174,81 +162,17 @@ def _head(task: ShardTask) -> ShardHead:
 
 
 def _batches(recipes: Iterable[MixRecipe]) -> Iterator[list[MixRecipe]]:
-    """Group recipes so that a batch of pairs fills one ffmpeg process each way.
-
-    The user's own pairs, which need none, are in batches of their own, so that the order stays.
-    """
+    """Group recipes so that a batch of pairs fills one ffmpeg process each way."""
     batch: list[MixRecipe] = []
     pairs = 0
     for recipe in recipes:
-        other = batch and bool(batch[-1].pair) != bool(recipe.pair)
-        if other or (batch and pairs + len(recipe.codings) > BATCH_CLIPS):
+        if batch and pairs + len(recipe.codings) > BATCH_CLIPS:
             yield batch
             batch, pairs = [], 0
         batch.append(recipe)
         pairs += len(recipe.codings)
     if batch:
         yield batch
-
-
-def _make_pairs(
-    batch: Sequence[MixRecipe], task: ShardTask, rejections: list[Rejection]
-) -> Iterator[_Pairs]:
-    """Render and code a batch; a clip that fails is rejected, the others go on."""
-    clips: list[_Clip] = []
-    for recipe in batch:
-        try:
-            if recipe.pair is not None:
-                yield _read_own(recipe, recipe.pair, task)
-            else:
-                clips.append(_render(recipe, task))
-        except AudioError as error:
-            rejections.append(_reject(recipe, task, error))
-    yield from _code_or_reject(clips, task, rejections)
-
-
-def _render(recipe: MixRecipe, task: ShardTask) -> _Clip:
-    rate = task.settings.sample_rate
-    if not (task.settings.shards.stems and recipe.stems):
-        return _Clip(recipe, _audible(render(recipe, task.root, rate)))
-    stems = render_stems(recipe, task.root, rate)
-    return _Clip(recipe, _audible(sum(stems[1:], start=stems[0])), tuple(stems))
-
-
-def _code_or_reject(
-    clips: Sequence[_Clip], task: ShardTask, rejections: list[Rejection]
-) -> Iterator[_Pairs]:
-    """Code a batch; where that fails, its halves, until the clip that fails stands alone."""
-    try:
-        yield from _code(clips, task)
-    except AudioError as error:
-        if len(clips) == 1:
-            rejections.append(_reject(clips[0].recipe, task, error))
-            return
-        middle = len(clips) // 2
-        yield from _code_or_reject(clips[:middle], task, rejections)
-        yield from _code_or_reject(clips[middle:], task, rejections)
-
-
-def _read_own(recipe: MixRecipe, clip: PairClip, task: ShardTask) -> _Pairs:
-    """Return a clip of the user's own pair, which nobody needs to code."""
-    clean, degraded = read_pair(clip, task.root, task.decoded, task.settings.sample_rate)
-    return _Clip(recipe, _audible(clean)), [CodedClip(degraded, clip.degraded_kbps)]
-
-
-def _audible(target: Samples) -> Samples:
-    if np.abs(target).max() < _SILENT_PEAK:
-        raise AudioError("the clip is silent")
-    return target
-
-
-def _code(clips: Sequence[_Clip], task: ShardTask) -> list[_Pairs]:
-    """Return each clip with its coded forms, all made in as few processes as possible."""
-    jobs = [(clip.target, coding) for clip in clips for coding in clip.recipe.codings]
-    settings = task.settings
-    targets, codings = [target for target, _ in jobs], [coding for _, coding in jobs]
-    coded = iter(round_trip(targets, codings, settings.sample_rate, settings.codec) if jobs else [])
-    return [(clip, list(itertools.islice(coded, len(clip.recipe.codings)))) for clip in clips]
 
 
 def _reject(recipe: MixRecipe, task: ShardTask, error: AudioError) -> Rejection:

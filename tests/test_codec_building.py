@@ -11,7 +11,7 @@ from small_songs import small_settings, write_songs
 from test_building import QUIET, contents
 from typer.testing import CliRunner
 
-from apollo_data import shard_job
+from apollo_data import clips as clips_room
 from apollo_data.audio import Samples
 from apollo_data.cli import app
 from apollo_data.codec import CodedClip, round_trip
@@ -154,7 +154,7 @@ def test_a_coding_that_fails_is_found_by_halving(
         batches.append(len(clips))
         return round_trip(clips, codings, rate, settings)
 
-    monkeypatch.setattr(shard_job, "round_trip", counted)
+    monkeypatch.setattr(clips_room, "round_trip", counted)
     report = build_h5(songs, work, lenient, 1, QUIET)
     assert batches == [16, 8, 4, 4, 2, 1, 1, 2, 8]
     (row,) = [row for row in work.read_rejects() if row.stage == "build-h5"]

@@ -6,7 +6,14 @@ several codings, by the largest of all their peaks, so that one stored target se
 all. The factor is stored, so the original levels can be had back.
 """
 
-from apollo_data.shards.layout import FORMAT, FORMAT_VERSION, common_scale, store, to_float
+from apollo_data.shards.layout import (
+    FORMAT,
+    FORMAT_VERSION,
+    INT16_FULL_SCALE,
+    common_scale,
+    store,
+    to_float,
+)
 from apollo_data.shards.reader import ShardReader, find_shards
 from apollo_data.shards.summary import ShardSummary, summarise_shard
 from apollo_data.shards.verification import MANIFEST, find_shard_manifest, verify_shards
@@ -15,6 +22,7 @@ from apollo_data.shards.writer import ShardHead, ShardWriter
 __all__ = [
     "FORMAT",
     "FORMAT_VERSION",
+    "INT16_FULL_SCALE",
     "MANIFEST",
     "ShardHead",
     "ShardReader",

@@ -79,7 +79,7 @@ class LiveMixDataset(PairDataset):
         super().__init__(settings.clip_samples, crop_samples, seed, dtype)
         work = WorkFolder.at(folder)
         tracks = read_manifest(work.tracks, "tracks", Track)
-        self._tracks, self._root = tracks.rows, tracks.root
+        self._tracks, self._root, self._decoded = tracks.rows, tracks.root, work.decoded
         self._activity = read_manifest(work.activity, "activity", StemActivity).rows
         self._settings, self._split = settings, split
         self._length = counts[split] if length is None else length
@@ -119,7 +119,7 @@ class LiveMixDataset(PairDataset):
         missing = list(range(len(indices)))
         for tries in range(_TRIES):
             recipes = [self.recipe(indices[place], tries) for place in missing]
-            results = make_pairs(recipes, self._root, self._settings)
+            results = make_pairs(recipes, self._root, self._decoded, self._settings)
             for place, result in zip(missing, results, strict=True):
                 if isinstance(result, tuple):
                     made[place] = result
