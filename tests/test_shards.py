@@ -166,3 +166,15 @@ def test_a_folder_without_shards_is_an_error(tmp_path: Path) -> None:
         list(verify_shards(tmp_path / "nowhere"))
     with pytest.raises(DataError, match="holds no shards"):
         list(verify_shards(tmp_path))
+
+
+def test_the_bytes_do_not_depend_on_who_else_holds_a_dataset(tmp_path: Path) -> None:
+    files = []
+    for name in ("alone", "held"):
+        with ShardWriter(tmp_path / name, HEAD, 3, 3) as shard:
+            held = [shard._file[side] for side in ("target", "codec")] if name == "held" else []
+            for index in range(3):
+                shard.add(recipe(index, 64), noise(index), [noise(index + 9)], [64.0])
+        assert all(not dataset for dataset in held)  # closed with the file
+        files.append((tmp_path / name).read_bytes())
+    assert files[0] == files[1]
