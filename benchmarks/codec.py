@@ -8,6 +8,7 @@ import numpy as np
 from apollo_data.audio import find_ffmpeg
 from apollo_data.codec import round_trip
 from apollo_data.records import Coding
+from apollo_data.runner import run
 from apollo_data.settings import CodecSettings
 from benchmarks.figure import Figure, seconds
 
@@ -23,8 +24,17 @@ def measure(folder: Path) -> list[Figure]:
     round_trip(clips[:1], codings[:1], _RATE, CodecSettings())  # finds ffmpeg and its delay
     batched = seconds(lambda: round_trip(clips, codings, _RATE, CodecSettings()))
     single = seconds(lambda: [_one(clip, folder) for clip in clips])
-    name = "MP3 round trips, 32 a process"
-    return [Figure(name, _CLIPS / batched, "clips/s", _CLIPS / single, "a process each way")]
+    name, plain = "MP3 round trips, 32 a process", "a process each way"
+    list(run(_batch, [clips[:1]] * 4, 2))  # starts the processes
+    both = seconds(lambda: list(run(_batch, [clips] * 4, 2)))
+    return [
+        Figure(name, _CLIPS / batched, "clips/s", _CLIPS / single, plain),
+        Figure("the same, 2 workers", 4 * _CLIPS / both, "clips/s", _CLIPS / single, plain),
+    ]
+
+
+def _batch(clips: list[np.ndarray]) -> int:
+    return len(round_trip(clips, [Coding("mp3", 64.0)] * len(clips), _RATE, CodecSettings()))
 
 
 def _one(clip: np.ndarray, folder: Path) -> np.ndarray:

@@ -111,7 +111,9 @@ def _code_once(
     coded: list[CodedClip] = []
     for clip, job, (heard, stream) in zip(clips, jobs, results, strict=True):
         aligned = _align(heard, job, settings.timeout_seconds)
-        audio = _resample(aligned, job.rate, rate)[:, : clip.shape[1]] * _level(clip, job.coding)
+        audio = _resample(aligned, job.rate, rate)[:, : clip.shape[1]]
+        if (level := _level(clip, job.coding)) != 1.0:
+            audio = audio * level
         coded.append(CodedClip(audio, FORMATS[job.coding.codec].bitrate_kbps(stream)))
     return coded
 
@@ -119,8 +121,8 @@ def _code_once(
 def _job(clip: Samples, coding: Coding, rate: int, settings: CodecSettings) -> Job:
     """Bring a clip to the level, the rate and the length in which it is sent."""
     new_rate = coded_rate(coding, rate, settings.paper_clamp)
-    level = (clip / _level(clip, coding)).astype(np.float32, copy=False)
-    sent = _resample(level, rate, new_rate)
+    level = _level(clip, coding)
+    sent = _resample(clip if level == 1.0 else np.divide(clip, level), rate, new_rate)
     tail = FORMATS[coding.codec].tail_samples
     # Mirrored, so that no end stands out that the encoder would spend its bits on.
     sound = np.pad(sent, ((0, 0), (0, tail)), mode="symmetric") if tail else sent

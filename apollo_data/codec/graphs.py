@@ -13,6 +13,7 @@ import numpy as np
 from apollo_data.audio import Samples, run_ffmpeg
 from apollo_data.codec.formats import FORMATS, encoder_options
 from apollo_data.records import Coding
+from apollo_data.scratch import scratch_folder
 
 _MEMORY_FOLDER = Path("/dev/shm")
 _MIN_FREE_BYTES = 1 << 30
@@ -51,13 +52,13 @@ def encode_and_decode(jobs: Sequence[Job], timeout_seconds: float) -> list[tuple
 @contextlib.contextmanager
 def _work_folder() -> Iterator[Path]:
     """Yield a folder for short-lived files: in memory where there is room for them."""
-    place = None
+    place = Path(tempfile.gettempdir())
     with contextlib.suppress(OSError):
         room = os.statvfs(_MEMORY_FOLDER)
         if room.f_bavail * room.f_frsize >= _MIN_FREE_BYTES and os.access(_MEMORY_FOLDER, os.W_OK):
             place = _MEMORY_FOLDER
-    with tempfile.TemporaryDirectory(prefix="apollo-codec-", dir=place) as folder:
-        yield Path(folder)
+    with scratch_folder(place, "apollo-codec-") as folder:
+        yield folder
 
 
 def _encode_graph(
