@@ -94,8 +94,9 @@ def check_data(
         There is no such folder, or no song in it.
     """
     lenient = settings.model_copy(update={"strict": False})
-    tracks = make_catalog(root, work, lenient, workers, console)
-    pairs = align_pairs(tracks, work, lenient, workers, console)
+    with work.hold():
+        tracks = make_catalog(root, work, lenient, workers, console)
+        pairs = align_pairs(tracks, work, lenient, workers, console)
     findings = [
         *_file_findings(work),
         *_archive_findings(root),

@@ -85,7 +85,7 @@ def build_h5(
         Another build is at work in the same folder.
     """
     require_encoders(settings.codecs)
-    with folder_lock(work.path):
+    with work.hold():
         if source is None:
             source = work.raw
             if settings.source == "demo":

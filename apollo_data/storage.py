@@ -56,9 +56,10 @@ def write_text(final: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def remove_partials(folder: Path) -> int:
-    """Delete what killed writers left in `folder`; call it only while holding its lock."""
-    left = list(folder.rglob(f".*{PARTIAL_SUFFIX}")) if folder.is_dir() else []
+def remove_partials(folder: Path, below: bool = True) -> int:
+    """Delete what killed writers left in `folder` (and below); only for who holds its lock."""
+    pattern = f"**/.*{PARTIAL_SUFFIX}" if below else f".*{PARTIAL_SUFFIX}"
+    left = list(folder.glob(pattern)) if folder.is_dir() else []
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)

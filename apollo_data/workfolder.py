@@ -1,13 +1,15 @@
 """The working folder of a pipeline: where each manifest and the shards are."""
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from apollo_data.errors import DataError
 from apollo_data.manifest import iterate_rows, read_manifest, write_manifest
 from apollo_data.records import Rejection
+from apollo_data.storage import folder_lock, remove_partials
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,20 @@ class WorkFolder:
         return dataclasses.replace(
             folder, **{manifest: out, "rejects": out.parent / "rejects.jsonl"}
         )
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the folder alone; what killed runs left beside the manifests is cleared away.
+
+        Raises
+        ------
+        BusyError
+            Another process is at work in it.
+        """
+        with folder_lock(self.path):
+            for place in (self.path, self.decoded):
+                remove_partials(place, below=False)
+            yield
 
     def record_rejects(self, stages: Sequence[str], rejections: Iterable[Rejection]) -> None:
         """Replace these stages' rows in rejects.jsonl; the rows of other stages stay."""

@@ -94,6 +94,20 @@ def test_parts_in_any_order_at_once_and_twice_make_the_whole(
     assert not list(folder.path.rglob("*.partial"))
 
 
+def test_what_killed_writers_left_is_cleared_by_who_holds_the_folder(tmp_path: Path) -> None:
+    work = WorkFolder.at(tmp_path)
+    left = [tmp_path / ".rejects.jsonl.abc.partial", work.decoded / ".x.wav.abc.partial"]
+    yours = tmp_path / "raw" / ".mine.partial"
+    for path in (*left, yours):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+    with work.hold():
+        assert not any(path.exists() for path in left)
+        with pytest.raises(BusyError, match="in use by process"), work.hold():
+            pass
+    assert yours.exists()
+
+
 def test_a_part_needs_the_plan_of_its_settings(songs: Path, tmp_path: Path) -> None:
     work, part = WorkFolder.at(tmp_path), ShardPart(0, 1)
     with pytest.raises(DataError, match="no such manifest"):

@@ -38,7 +38,8 @@ def register(app: typer.Typer) -> None:
         console = Console(quiet)
         work = WorkFolder.of(songs, out, "tracks")
         settings = read_settings(config, strict)
-        tracks = make_catalog(songs, work, settings, workers, console)
+        with work.hold():
+            tracks = make_catalog(songs, work, settings, workers, console)
         counts = Counter((track.source, track.split) for track in tracks.rows)
         console.table(
             str(work.tracks),

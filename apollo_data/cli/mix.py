@@ -11,7 +11,6 @@ from apollo_data.console import Console
 from apollo_data.pipeline import plan_prepared, prepare
 from apollo_data.previews import describe_stems, write_previews
 from apollo_data.rejects import refuse_too_many
-from apollo_data.storage import folder_lock
 from apollo_data.workfolder import WorkFolder
 
 
@@ -50,7 +49,7 @@ def register(app: typer.Typer) -> None:
         console = Console(quiet)
         settings = read_settings(config, strict)
         work = WorkFolder.of(songs, out, "mixes")
-        with folder_lock(work.path):
+        with work.hold():
             found = prepare(songs, work, settings, workers, console)
             sizes = plan_prepared(found, work, settings, console)
         rows = [[name, str(count)] for name, count in sizes.items()]

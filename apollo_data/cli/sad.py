@@ -79,7 +79,8 @@ def register(app: typer.Typer) -> None:
             _score(songs, work, settings, choices, plot, workers, as_json, console)
             return
         settings = settings.model_copy(update={"activity": choices[0]})
-        found = prepare(songs, work, settings, workers, console)
+        with work.hold():
+            found = prepare(songs, work, settings, workers, console)
         if plot:
             draw_timelines(found.tracks, found.activities.rows, plot, workers, console)
         summaries = summarise_activity(found.activities.rows)
