@@ -87,7 +87,7 @@ _DEMUXERS = (
     "aac,ac3,aiff,amr,ape,asf,au,caf,dsf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,"
     "mpc,mpeg,ogg,tak,tta,voc,w64,wav,wv"
 )
-_LOSSLESS_BEGINNINGS = (b"RIFF", b"RF64", b"riff", b"FORM", b"fLaC")
+LOSSLESS_BEGINNINGS = (b"RIFF", b"RF64", b"riff", b"FORM", b"fLaC")
 
 
 def is_lossless(path: Path) -> bool:
@@ -104,7 +104,7 @@ def is_lossless(path: Path) -> bool:
         first = source.read(4)
     if not first:
         raise AudioError(f"{path}: is an empty file")
-    return first in _LOSSLESS_BEGINNINGS
+    return first in LOSSLESS_BEGINNINGS
 
 
 def decode(path: Path, out: Path, timeout_seconds: float = 3600.0) -> None:

@@ -127,11 +127,7 @@ def write_exclusions(report: CheckReport, work: WorkFolder) -> int:
 
 def song_seconds(track: Track) -> float:
     """Return a song's length: its mixture's or its longest stem's; 0 for a pair."""
-    return max((sound.seconds for sound in _sounds(track)), default=0.0)
-
-
-def _sounds(track: Track) -> list[Stem | Mixture]:
-    return [*track.stems, *([track.mixture] if track.mixture else [])]
+    return max((sound.seconds for sound in track.sounds), default=0.0)
 
 
 def _file_findings(work: WorkFolder) -> Iterator[Finding]:
@@ -272,4 +268,4 @@ def _fingerprint_of(
 def _paths(track: Track) -> tuple[str, ...]:
     """Return the paths whose exclusion leaves out the whole song."""
     own = (track.pair.degraded,) if track.pair else ()
-    return (*dict.fromkeys(sound.path for sound in _sounds(track)), *own)
+    return (*dict.fromkeys(sound.path for sound in track.sounds), *own)

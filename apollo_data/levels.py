@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from apollo_data.audio import AudioInfo, Samples, probe
+from apollo_data.audio import LOSSLESS_BEGINNINGS, AudioInfo, Samples, probe
 from apollo_data.errors import AudioError
 from apollo_data.records import FileFacts, Levels
 from apollo_data.settings import CatalogSettings
 from apollo_data.storage import sha256_file
 
-_BEGINNINGS = (b"RIFF", b"RF64", b"riff", b"FORM", b"fLaC", b"ID3")
+_BEGINNINGS = (*LOSSLESS_BEGINNINGS, b"ID3")
 _LOSSLESS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC")
 _SAMPLE_RATES = (8000, 384_000)
 _BLOCK_SECONDS = 10

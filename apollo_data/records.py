@@ -136,6 +136,11 @@ class Track:
     mixture: Mixture | None = None
     pair: PairedFiles | None = None
 
+    @property
+    def sounds(self) -> tuple[Stem | Mixture, ...]:
+        """The stems and the mixture, as far as there are any."""
+        return (*self.stems, *((self.mixture,) if self.mixture else ()))
+
 
 @dataclass(frozen=True)
 class ActiveSpan:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from apollo_data.audio import files_of
 from apollo_data.console import Console
 from apollo_data.errors import DataError
-from apollo_data.records import Mixture, Rejection, Stem, Track
+from apollo_data.records import Rejection, Track
 from apollo_data.settings import Settings
 from apollo_data.workfolder import WorkFolder, by_choice, refuse_rejections
 
@@ -35,7 +35,7 @@ def kind_of(row: Rejection) -> str:
     'says … Hz, expected … to …'
     """
     reason = row.reason.split(f"{row.path}: ")[-1]
-    if "excluded_by" in row.detail:
+    if by_choice(row):
         return f"excluded by {row.detail['excluded_by']}"
     return " ".join(_PARTICULARS.sub("…", reason).split())
 
@@ -65,8 +65,7 @@ def refuse_too_many(work: WorkFolder, tracks: Sequence[Track], settings: Setting
         Their share is above `max_rejected_share`.
     """
     rows = [row for row in work.read_rejects() if row.stage in _FILE_STAGES and not by_choice(row)]
-    sounds: list[Stem | Mixture] = [stem for track in tracks for stem in track.stems]
-    sounds += [track.mixture for track in tracks if track.mixture]
+    sounds = [sound for track in tracks for sound in track.sounds]
     kept = {str(file) for sound in sounds for file in files_of(Path(), sound.path, sound.sources)}
     kept |= {track.pair.degraded for track in tracks if track.pair}
     refuse_share(work, len(rows), len(kept) + len(rows), "files", settings)

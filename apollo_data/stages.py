@@ -8,6 +8,7 @@ rejects.jsonl. `apollo_data.planning` and `apollo_data.building` go on from here
 import contextlib
 import dataclasses
 import functools
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -86,11 +87,20 @@ def _look_and_read(
 
 def _file_states(root: Path, tracks: Sequence[Track]) -> list[tuple[str, int, int]]:
     """Return (path, size, modification time) of every file: a changed file changes the key."""
-    sounds: list[Stem | Mixture] = [stem for track in tracks for stem in track.stems]
-    sounds += [track.mixture for track in tracks if track.mixture]
+    sounds = (sound for track in tracks for sound in track.sounds)
     files = {file for sound in sounds for file in files_of(root, sound.path, sound.sources)}
-    states = ((file, file.stat()) for file in sorted(files))
-    return [(str(file.relative_to(root)), stat.st_size, stat.st_mtime_ns) for file, stat in states]
+    pairs = (track.pair for track in tracks if track.pair)
+    files |= {root / side for pair in pairs for side in (pair.clean, pair.degraded)}
+    return [(os.path.relpath(file, root), *_size_and_time(file)) for file in sorted(files)]
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    """Return a file's state; that a side of a pair is missing, its alignment finds out."""
+    try:
+        state = file.stat()
+    except OSError:
+        return -1, -1
+    return state.st_size, state.st_mtime_ns
 
 
 @dataclass(frozen=True)

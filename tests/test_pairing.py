@@ -185,3 +185,18 @@ def test_a_drifting_pair_is_refused(tmp_path: Path) -> None:
         build(tmp_path / "mine", tmp_path / "out")
     (row,) = WorkFolder.at(tmp_path / "out").read_rejects()
     assert "drifts against" in row.reason or "does not match" in row.reason
+
+
+def test_a_changed_side_is_aligned_and_built_anew(tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    write(root / "clean/train/x.wav", tone("x", 4.0))
+    write(root / "degraded/train/x.wav", 0.5 * tone("x", 4.0))
+    work, before = build(root, tmp_path / "out")
+    (path,) = find_shards(work.shards)
+    first = path.read_bytes()
+    later = np.concatenate([np.zeros((700, 2)), 0.3 * tone("x", 4.0)])
+    write(root / "degraded/train/x.wav", later)
+    _, after = build(root, tmp_path / "out")
+    lags = [rows["degraded/train/x.wav"].lag_samples for rows in (before, after)]
+    assert lags == [0, 700]
+    assert path.read_bytes() != first
