@@ -1,5 +1,6 @@
 """Look at one audio file from header to last sample: is it whole, and how loud is it."""
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,12 +47,9 @@ def survey_file(path: Path, root: Path, settings: CatalogSettings) -> FileFacts:
         levels = measure(path, info) if settings.measure else None
         digest = sha256_file(path) if settings.sha256 else None
     except (AudioError, OSError) as error:
-        problem = str(error).removeprefix(f"{path}: ")
-        return FileFacts(row.path, row.bytes, row.modified_ns, problem=problem)
-    return FileFacts(
-        path=row.path,
-        bytes=row.bytes,
-        modified_ns=row.modified_ns,
+        return dataclasses.replace(row, problem=str(error).removeprefix(f"{path}: "))
+    return dataclasses.replace(
+        row,
         format=f"{info.container} {info.encoding}",
         sample_rate=info.sample_rate,
         channels=info.channels,

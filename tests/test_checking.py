@@ -90,6 +90,18 @@ def test_what_was_unpacked_must_still_be_there(tmp_path: Path) -> None:
     }
 
 
+def test_an_artist_on_both_sides_is_found_where_splits_are_by_song(tmp_path: Path) -> None:
+    for name in ("train/Same Band - A", "test/Same Band - B", "train/Leaf - Summerghost"):
+        write_musdb_song(tmp_path / "s" / name, seconds=0.2)
+    by_song = Settings(catalog={"split_by": "song"})
+    work = WorkFolder.at(tmp_path / "out")
+    report = check_data(tmp_path / "s", work, by_song, (), False, 1, QUIET)
+    (finding,) = [item for item in report.findings if item.check == "splits"]
+    assert finding.path == "musdb18hq/Same Band - A"
+    assert "'Same Band' is in the test set too" in finding.problem
+    assert not [f for f in check(tmp_path / "s", tmp_path / "o2").findings if f.check == "splits"]
+
+
 def test_levels_are_worth_a_note(tmp_path: Path) -> None:
     silence = np.zeros((RATE, 2), np.float32)
     loud = np.clip(20 * tone("x", 1.0), -1, 1)
