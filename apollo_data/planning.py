@@ -50,8 +50,8 @@ def plan_mixes(
     for split, pool in pools.items():
         if not clips[split]:
             _tell_limits(split, mixes[split], pool, console)
-    key = _plan_key(activities, pairs, settings, mixes)
     origin = plan_origin(activities, pairs, settings)
+    key = key_of(origin)
     if is_current(work.mixes, key):
         console.note("mixes: nothing to do")
         return sizes
@@ -79,18 +79,6 @@ def plan_origin(
     own = {"pairs": pairs.header.key} if pairs.rows else {}
     made_from = {"settings": settings_toml(settings, drawn)}
     return {**made_from, "activity": activities.header.key, **own}
-
-
-def _plan_key(
-    activities: Manifest[StemActivity],
-    pairs: Manifest[AlignedPair],
-    settings: Settings,
-    mixes: dict[str, int],
-) -> str:
-    sections = (settings.mixing, settings.codec, settings.evaluation)
-    values = [section.model_dump(mode="json") for section in sections]
-    own = [pairs.header.key] if pairs.rows else []
-    return key_of(activities.header.key, settings.seed, *values, mixes, *own)
 
 
 def _clips_of(split: str, pairs: Sequence[AlignedPair], settings: Settings) -> list[PairClip]:

@@ -117,13 +117,13 @@ def detect_activity(
     tracks: Manifest[Track], work: WorkFolder, settings: Settings, workers: int, console: Console
 ) -> Manifest[StemActivity]:
     """Find the active spans of every stem of the catalog and write activity.jsonl."""
-    key = key_of(tracks.header.key, settings.activity.model_dump(mode="json"))
+    origin = activity_origin(tracks, settings)
+    key = key_of(origin)
     if is_current(work.activity, key):
         if settings.strict:  # an earlier, lenient run may have left stems out
             refuse_rejections(row for row in work.read_rejects() if row.stage == "sad")
         console.note("activity: nothing to do")
         return read_manifest(work.activity, "activity", StemActivity)
-    origin = activity_origin(tracks, settings)
     if reason := why_anew(work.activity, origin):
         console.note(f"activity: detected anew ({reason})")
     outcomes = detect_stems(tracks, settings.activity, workers, console)
