@@ -21,7 +21,6 @@ from apollo_data.codec.delay import delay_samples
 from apollo_data.codec.formats import FORMATS, coded_rate, require_encoders
 from apollo_data.codec.graphs import Job, encode_and_decode
 from apollo_data.codec.mp3 import mp3_bitrate_kbps, mp3_frames
-from apollo_data.errors import AudioError
 from apollo_data.records import Coding
 from apollo_data.settings import CodecSettings
 
@@ -110,8 +109,7 @@ def _code_once(
     results = encode_and_decode(jobs, settings.timeout_seconds)
     coded: list[CodedClip] = []
     for clip, job, (heard, stream) in zip(clips, jobs, results, strict=True):
-        aligned = _align(heard, job, settings.timeout_seconds)
-        audio = _resample(aligned, job.rate, rate)[:, : clip.shape[1]]
+        audio = _resample(heard, job.rate, rate)[:, : clip.shape[1]]
         if (level := _level(clip, job.coding)) != 1.0:
             audio = audio * level
         coded.append(CodedClip(audio, FORMATS[job.coding.codec].bitrate_kbps(stream)))
@@ -126,7 +124,8 @@ def _job(clip: Samples, coding: Coding, rate: int, settings: CodecSettings) -> J
     tail = FORMATS[coding.codec].tail_samples
     # Mirrored, so that no end stands out that the encoder would spend its bits on.
     sound = np.pad(sent, ((0, 0), (0, tail)), mode="symmetric") if tail else sent
-    return Job(sound, new_rate, coding)
+    delay = delay_samples(coding.codec, new_rate, find_ffmpeg(), settings.timeout_seconds)
+    return Job(sound, new_rate, coding, delay, sent.shape[1])
 
 
 def _level(clip: Samples, coding: Coding) -> np.float32:
@@ -134,17 +133,6 @@ def _level(clip: Samples, coding: Coding) -> np.float32:
     if FORMATS[coding.codec].keeps_level:
         return np.float32(1.0)
     return np.maximum(np.float32(1.0), np.abs(clip).max())
-
-
-def _align(heard: Samples, job: Job, timeout_seconds: float) -> Samples:
-    """Cut what was heard to what was sent; some decoders end on a whole block of their own."""
-    codec = job.coding.codec
-    delay = delay_samples(codec, job.rate, find_ffmpeg(), timeout_seconds)
-    samples = job.sound.shape[1] - FORMATS[codec].tail_samples
-    aligned = heard[:, delay : delay + samples]
-    if aligned.shape[1] != samples:
-        raise AudioError(f"{job.coding.label} gave {aligned.shape[1]} samples for {samples}")
-    return aligned
 
 
 def _resample(audio: Samples, rate: int, new_rate: int) -> Samples:

@@ -10,12 +10,13 @@ import numpy as np
 import scipy
 
 from apollo_data.audio import Samples
+from apollo_data.codec.formats import FORMATS
 from apollo_data.codec.graphs import Job, encode_and_decode
 from apollo_data.errors import ToolError
 from apollo_data.randomness import generator
 from apollo_data.records import Coding
 
-_TEST_SECONDS = 0.5
+_TEST_SECONDS, _SILENT_SECONDS = 0.6, 0.1
 _TEST_KBPS = 96.0
 _MIN_LIKENESS = 0.5
 
@@ -40,7 +41,8 @@ def delay_samples(codec: str, rate: int, ffmpeg: str, timeout_seconds: float) ->
     """
     sent = _test_sound(rate)
     coding = Coding(codec, _TEST_KBPS)
-    ((heard, _stream),) = encode_and_decode([Job(sent, rate, coding)], timeout_seconds)
+    count = sent.shape[1] - FORMATS[codec].tail_samples
+    ((heard, _stream),) = encode_and_decode([Job(sent, rate, coding, 0, count)], timeout_seconds)
     lag, likeness = _lag_and_likeness(heard[0], sent[0])
     if lag < 0 or likeness < _MIN_LIKENESS:
         raise ToolError(
@@ -51,9 +53,13 @@ def delay_samples(codec: str, rate: int, ffmpeg: str, timeout_seconds: float) ->
 
 
 def _test_sound(rate: int) -> Samples:
-    """Return noise with a falling spectrum, (2, samples): its correlation has one sharp peak."""
+    """Return noise with a falling spectrum, (2, samples): its correlation has one sharp peak.
+
+    It ends before its end, so that a late one is still heard.
+    """
     rng = generator(0, "codec/delay")
     noise = rng.normal(0.0, 0.05, (2, round(_TEST_SECONDS * rate)))
+    noise[:, -round(_SILENT_SECONDS * rate) :] = 0.0
     return scipy.signal.lfilter([1.0], [1.0, -0.85], noise).astype(np.float32)
 
 

@@ -6,47 +6,81 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ffmpeg
 import numpy as np
 
 from apollo_data.audio import Samples, run_ffmpeg
 from apollo_data.codec.formats import FORMATS, encoder_options
+from apollo_data.errors import AudioError
 from apollo_data.records import Coding
 from apollo_data.scratch import scratch_folder
 
 _MEMORY_FOLDER = Path("/dev/shm")
 _MIN_FREE_BYTES = 1 << 30
+_FRAME_SAMPLES = 1 << 15
 
 
 @dataclass(frozen=True)
 class Job:
-    """One sound, (2, samples) float32 at `rate` hertz, and how it is coded."""
+    """One sound, how it is coded, and which part of the decoder's output is wanted.
+
+    Attributes
+    ----------
+    sound
+        (2, samples) float32 at `rate` hertz.
+    first, count
+        The wanted stretch, in samples of what the decoder gives.
+    """
 
     sound: Samples
     rate: int
     coding: Coding
+    first: int
+    count: int
 
 
 def encode_and_decode(jobs: Sequence[Job], timeout_seconds: float) -> list[tuple[Samples, bytes]]:
-    """Return what the decoder gives for each job, (2, any) float32, and the coded stream.
+    """Return for each job what is wanted of the decoded sound, (2, count), and the coded stream.
 
     Raises
     ------
     AudioError
-        ffmpeg failed or took too long.
+        ffmpeg failed or took too long, or a decoder gave less than was wanted.
     """
     with _work_folder() as folder:
-        raw = [folder / f"{number}.f32" for number in range(len(jobs))]
         streams = [folder / f"{number}.{job.coding.codec}" for number, job in enumerate(jobs)]
-        for file, job in zip(raw, jobs, strict=True):
-            job.sound.T.astype("<f4").tofile(file)
-        run_ffmpeg(_encode_graph(raw, streams, jobs), timeout_seconds)
-        run_ffmpeg(_decode_graph(streams, raw, jobs), timeout_seconds)
-        return [
-            (np.fromfile(file, "<f4").reshape(-1, 2).T, stream.read_bytes())
-            for file, stream in zip(raw, streams, strict=True)
+        places = _places_by_rate(jobs)
+        raw = {rate: folder / f"{rate}.f32" for rate in places}
+        for rate, own in places.items():
+            with raw[rate].open("wb") as file:
+                for place in own:
+                    np.ascontiguousarray(jobs[place].sound.T, "<f4").tofile(file)
+        encoded = [
+            output
+            for rate, own in places.items()
+            for output in _encode(
+                raw[rate], [streams[place] for place in own], [jobs[place] for place in own]
+            )
         ]
+        run_ffmpeg(ffmpeg.merge_outputs(*encoded), timeout_seconds)
+        decoded = [
+            _decode([streams[place] for place in own], raw[rate], [jobs[place] for place in own])
+            for rate, own in places.items()
+        ]
+        run_ffmpeg(ffmpeg.merge_outputs(*decoded), timeout_seconds)
+        heard: dict[int, Samples] = {}
+        for rate, own in places.items():
+            heard |= zip(own, _cut(raw[rate], [jobs[place] for place in own]), strict=True)
+        return [(heard[place], stream.read_bytes()) for place, stream in enumerate(streams)]
+
+
+def _places_by_rate(jobs: Sequence[Job]) -> dict[int, list[int]]:
+    places: dict[int, list[int]] = {}
+    for place, job in enumerate(jobs):
+        places.setdefault(job.rate, []).append(place)
+    return places
 
 
 @contextlib.contextmanager
@@ -61,27 +95,51 @@ def _work_folder() -> Iterator[Path]:
         yield folder
 
 
-def _encode_graph(
-    raw: Sequence[Path], streams: Sequence[Path], jobs: Sequence[Job]
-) -> ffmpeg.nodes.OutputStream:
-    outputs = [
-        ffmpeg.input(str(source), format="f32le", ac=2, ar=job.rate).output(
-            str(stream), **encoder_options(job.coding, job.rate)
-        )
-        for source, stream, job in zip(raw, streams, jobs, strict=True)
-    ]
-    return ffmpeg.merge_outputs(*outputs)
+def _encode(raw: Path, streams: Sequence[Path], jobs: Sequence[Job]) -> list[Any]:
+    """Cut one file of all sounds into one stream each.
+
+    ffmpeg reads it from start to end, so that its encoders work one after the other: more of
+    them at once would only get into the way of other workers.
+    """
+    source = ffmpeg.input(str(raw), format="f32le", ac=2, ar=jobs[0].rate)
+    copies = source.filter_multi_output("asplit", len(jobs))
+    outputs = []
+    start = 0
+    for number, (stream, job) in enumerate(zip(streams, jobs, strict=True)):
+        end = start + job.sound.shape[1]
+        sound = copies[number].filter("atrim", start_sample=start, end_sample=end)
+        sound = sound.filter("asetpts", "PTS-STARTPTS")
+        outputs.append(sound.output(str(stream), **encoder_options(job.coding, job.rate)))
+        start = end
+    return outputs
 
 
-def _decode_graph(
-    streams: Sequence[Path], raw: Sequence[Path], jobs: Sequence[Job]
-) -> ffmpeg.nodes.OutputStream:
-    outputs = [
-        ffmpeg.input(
-            str(stream),
-            format=FORMATS[job.coding.codec].demuxer,
-            protocol_whitelist="file,pipe",
-        ).output(str(file), format="f32le", acodec="pcm_f32le")
-        for stream, file, job in zip(streams, raw, jobs, strict=True)
-    ]
-    return ffmpeg.merge_outputs(*outputs)
+def _decode(streams: Sequence[Path], raw: Path, jobs: Sequence[Job]) -> Any:
+    """Put what is wanted of all decoded streams into one file, one after the other."""
+    sounds = []
+    for stream, job in zip(streams, jobs, strict=True):
+        demuxer = FORMATS[job.coding.codec].demuxer
+        source = ffmpeg.input(str(stream), format=demuxer, protocol_whitelist="file,pipe")
+        last = job.first + job.count
+        sound = source.audio.filter("atrim", start_sample=job.first, end_sample=last)
+        sounds.append(sound.filter("asetpts", "PTS-STARTPTS"))
+    # Few large frames pass from one of ffmpeg's threads to the next more cheaply than many.
+    joined = ffmpeg.concat(*sounds, v=0, a=1).filter("asetnsamples", n=_FRAME_SAMPLES, p=0)
+    return joined.output(str(raw), format="f32le", acodec="pcm_f32le")
+
+
+def _cut(raw: Path, jobs: Sequence[Job]) -> Iterator[Samples]:
+    """Yield each job's part of a decoded file.
+
+    No decoder can have given more than was wanted, so that a sum which is right says that
+    each part is.
+    """
+    heard = np.fromfile(raw, "<f4").reshape(-1, 2).T
+    wanted = sum(job.count for job in jobs)
+    if heard.shape[1] != wanted:
+        labels = ", ".join(dict.fromkeys(job.coding.label for job in jobs))
+        raise AudioError(f"{labels} gave {heard.shape[1]} samples for {wanted}")
+    first = 0
+    for job in jobs:
+        yield heard[:, first : first + job.count]
+        first += job.count
