@@ -1,29 +1,26 @@
-"""Audio files: look, read a stretch, read in blocks, write; and ffmpeg, found once.
+"""Audio files: look, read a stretch, read in blocks, decode, write.
 
 A *sound* here is one or several files: the sources of a stem are summed on the fly.
 Arrays are float32 of shape (channels, samples) with full scale 1.0.
 """
 
 import errno
-import functools
 import math
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ffmpeg
-import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
 
-from apollo_data.errors import AudioError, DataError, ToolError
+from apollo_data.errors import AudioError, DataError
+from apollo_data.ffmpeg_tool import run_ffmpeg
 from apollo_data.storage import whole_file
 
 Samples = npt.NDArray[np.float32]
@@ -236,79 +233,3 @@ def write_wav(path: Path, audio: Samples, rate: int, subtype: str = "PCM_16") ->
     """Write (channels, samples) as a WAV file, whole or not at all."""
     with whole_file(path) as temporary:
         soundfile.write(str(temporary), audio.T, rate, subtype=subtype, format="WAV")
-
-
-@functools.cache
-def find_ffmpeg() -> str:
-    """Return the ffmpeg to use: `$APOLLO_FFMPEG`, the pinned one in imageio-ffmpeg, the system's.
-
-    Raises
-    ------
-    ToolError
-        There is none, or it cannot write MP3.
-    """
-    chosen = os.environ.get("APOLLO_FFMPEG") or _bundled_ffmpeg() or shutil.which("ffmpeg")
-    if chosen is None:
-        raise ToolError("no ffmpeg: `pip install imageio-ffmpeg`, or name one in $APOLLO_FFMPEG")
-    try:
-        encoders = subprocess.run(
-            [chosen, "-hide_banner", "-encoders"], capture_output=True, text=True, timeout=60
-        ).stdout
-    except OSError as error:
-        raise ToolError(f"{chosen}: cannot be run ({error.strerror})") from None
-    if "libmp3lame" not in encoders:
-        raise ToolError(
-            f"{chosen}: has no MP3 encoder (libmp3lame); name another in $APOLLO_FFMPEG"
-        )
-    return chosen
-
-
-def _bundled_ffmpeg() -> str | None:
-    try:
-        return imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError:
-        return None
-
-
-@functools.cache
-def ffmpeg_version() -> str:
-    """Return the version of the ffmpeg in use, as it calls itself."""
-    banner = subprocess.run(
-        [find_ffmpeg(), "-version"], capture_output=True, text=True, timeout=60
-    ).stdout
-    return banner.split(" Copyright")[0].removeprefix("ffmpeg version ").strip()
-
-
-def run_ffmpeg(graph: Any, timeout_seconds: float) -> None:
-    """Run a graph made with ffmpeg-python; once more where it hung or was killed.
-
-    Raises
-    ------
-    AudioError
-        ffmpeg failed, or took longer than `timeout_seconds` twice.
-    """
-    command = ffmpeg.compile(
-        graph.global_args("-hide_banner", "-loglevel", "error", "-nostdin"),
-        cmd=find_ffmpeg(),
-        overwrite_output=True,
-    )
-    done = _run_once(command, timeout_seconds)
-    if done is None or done.returncode < 0:  # a busy machine's fault more often than the sound's
-        done = _run_once(command, timeout_seconds)
-    if done is None:
-        raise AudioError(f"ffmpeg took longer than {timeout_seconds:g} s, twice")
-    if done.returncode != 0:
-        words = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise AudioError(f"ffmpeg failed: {words[-1] if words else f'exit {done.returncode}'}")
-
-
-def _run_once(
-    command: list[str], timeout_seconds: float
-) -> subprocess.CompletedProcess[bytes] | None:
-    """Run a command and return what became of it; None where it took too long."""
-    try:
-        return subprocess.run(
-            command, capture_output=True, timeout=timeout_seconds, stdin=subprocess.DEVNULL
-        )
-    except subprocess.TimeoutExpired:
-        return None

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 import apollo_data
-from apollo_data.audio import ffmpeg_version
 from apollo_data.changes import changed_settings
 from apollo_data.clips import make_clips
 from apollo_data.codec import BATCH_CLIPS
 from apollo_data.errors import AudioError, DataError
+from apollo_data.ffmpeg_tool import ffmpeg_version
 from apollo_data.records import MixRecipe, Rejection, ShardInfo
 from apollo_data.settings import Settings, settings_toml
 from apollo_data.shards import ShardHead, ShardReader, ShardWriter

@@ -11,8 +11,9 @@ import ffmpeg
 import numpy as np
 import soundfile
 
-from apollo_data.audio import Samples, run_ffmpeg
+from apollo_data.audio import Samples
 from apollo_data.errors import AudioError, DataError
+from apollo_data.ffmpeg_tool import run_ffmpeg
 
 _MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _OPUS_RATE_HZ = 48000

@@ -12,9 +12,10 @@ from pathlib import Path
 import mutagen
 import torch
 
-from apollo_data.audio import Samples, ffmpeg_version
+from apollo_data.audio import Samples
 from apollo_data.console import Advance, Console
 from apollo_data.errors import ApolloError, AudioError, DataError
+from apollo_data.ffmpeg_tool import ffmpeg_version
 from apollo_data.storage import folder_lock, key_of, remove_partials, whole_file, write_text
 from apollo_model.audio_in import (
     OpenedAudio,

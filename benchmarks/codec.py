@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from apollo_data.audio import find_ffmpeg
 from apollo_data.codec import round_trip
+from apollo_data.ffmpeg_tool import find_ffmpeg
 from apollo_data.records import Coding
 from apollo_data.runner import run
 from apollo_data.settings import CodecSettings

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from apollo_data.audio import find_ffmpeg
 from apollo_data.codec import mp3_bitrate_kbps, mp3_frames, round_trip
 from apollo_data.errors import AudioError, ToolError
+from apollo_data.ffmpeg_tool import find_ffmpeg
 from apollo_data.records import Coding
 from apollo_data.settings import ALL_BITRATES_KBPS, CodecSettings
 

@@ -11,12 +11,12 @@ from small_songs import small_settings, write_songs
 from test_building import QUIET
 from test_codec import RATE, SETTINGS, lag_of, music
 
-from apollo_data.audio import find_ffmpeg
 from apollo_data.codec import CodedClip, require_encoders, round_trip
 from apollo_data.codec.delay import delay_samples
 from apollo_data.codec.mp4 import mp4_bitrate_kbps
 from apollo_data.codec.ogg import ogg_bitrate_kbps
 from apollo_data.errors import AudioError, ToolError
+from apollo_data.ffmpeg_tool import find_ffmpeg
 from apollo_data.pipeline import build_h5
 from apollo_data.records import Coding
 from apollo_data.variants import CodecVariant

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 from small_songs import RATE, tone
 
-from apollo_data.audio import find_ffmpeg, write_wav
+from apollo_data.audio import write_wav
+from apollo_data.ffmpeg_tool import find_ffmpeg
 from apollo_data.mixing import MAX_LIFT_DB, render
 from apollo_data.records import MixRecipe, StemClip
 

@@ -10,9 +10,9 @@ import scipy.signal
 import soundfile
 from small_songs import RATE, small_settings, tone, write_musdb_song
 
-from apollo_data.audio import find_ffmpeg
 from apollo_data.console import Console
 from apollo_data.errors import DataError
+from apollo_data.ffmpeg_tool import find_ffmpeg
 from apollo_data.manifest import read_manifest
 from apollo_data.pipeline import build_h5
 from apollo_data.records import AlignedPair, Track

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
-from apollo_data.audio import Samples, find_ffmpeg
+from apollo_data.audio import Samples
 from apollo_data.codec.delay import delay_samples
 from apollo_data.codec.formats import FORMATS, coded_rate, require_encoders
 from apollo_data.codec.graphs import Job, encode_and_decode
 from apollo_data.codec.mp3 import mp3_bitrate_kbps, mp3_frames
+from apollo_data.ffmpeg_tool import find_ffmpeg
 from apollo_data.records import Coding
 from apollo_data.settings import CodecSettings
 

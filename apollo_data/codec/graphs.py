@@ -11,9 +11,10 @@ from typing import Any
 import ffmpeg
 import numpy as np
 
-from apollo_data.audio import Samples, run_ffmpeg
+from apollo_data.audio import Samples
 from apollo_data.codec.formats import FORMATS, encoder_options
 from apollo_data.errors import AudioError
+from apollo_data.ffmpeg_tool import run_ffmpeg
 from apollo_data.records import Coding
 from apollo_data.scratch import scratch_folder
 
