@@ -7,7 +7,7 @@ matrix products, suits the depthwise ones over time, and needs no transposing in
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ NORM_EPS = 1e-5
 RESIDUAL_FLOOR = 0.03  # of the frame's level
 _norm = functools.partial(nn.RMSNorm, eps=NORM_EPS)
 Memory = dict[nn.Module, Tensor]
+_Affine = tuple[Tensor, Tensor]
 
 # On a CPU, intermediate results of so many frames stay in its cache and are not mapped anew
 # by the allocator: this halves the time of a training step.
@@ -158,16 +159,19 @@ class Apollo(nn.Module):
         if memory is not None and not self.causal:
             raise ValueError("only a causal network restores piece by piece")
         items, frames, _ = spectrum.shape
+        bins = torch.view_as_real(spectrum).flatten(0, 1)  # (T, bins, 2), T = items * frames
         # The ends are a hundredth of the work, and would lose the levels' dynamic range.
         with torch.autocast(spectrum.device.type, enabled=False):
-            bins = torch.view_as_real(spectrum).flatten(0, 1)  # (T, bins, 2), T = items * frames
-            gains = self._gains(bins)  # (T, bands)
-            features = self._split(bins, gains)  # (T, bands, N)
-        features = features.unflatten(0, (items, frames)).to(next(self.net.parameters()).dtype)
+            weights = [_weights_of(self.BN[bands]) for bands, _, _ in self._groups]
+            split = functools.partial(self._split, weights=weights)
+            features = _in_blocks(split, bins)  # (T, bands, N)
+        features = features.unflatten(0, (items, frames))
         for layer in self.net:
             features = layer(features, memory)  # (items, frames, bands, N)
         with torch.autocast(spectrum.device.type, enabled=False):
-            restored = self._join(features.flatten(0, 1).float(), bins, gains)  # (T, bins, 2)
+            weights = [_weights_of(self.output[bands]) for bands, _, _ in self._groups]
+            join = functools.partial(self._join, weights=weights)
+            restored = _in_blocks(join, features.flatten(0, 1), bins)  # (T, bins, 2)
         return torch.view_as_complex(restored).unflatten(0, (items, frames))
 
     def _frames(self, beside: Tensor) -> dict[str, Any]:
@@ -180,23 +184,26 @@ class Apollo(nn.Module):
         bands = [power[:, part].unflatten(1, (-1, width)) for _, part, width in self._groups]
         return torch.cat([band.sum(-1) for band in bands], 1).add(GAIN_EPS).sqrt()  # (T, bands)
 
-    def _split(self, bins: Tensor, gains: Tensor) -> Tensor:
+    def _split(self, bins: Tensor, weights: Sequence[_Affine]) -> Tensor:
+        gains = self._gains(bins)  # (T, bands)
         features = []
-        for bands, part, width in self._groups:
+        for own, (bands, part, width) in zip(weights, self._groups, strict=True):
             gain = gains[:, bands, None]  # (T, b, 1)
             planes = bins[:, part].unflatten(1, (-1, width)).transpose(2, 3).flatten(2)
             levels = torch.cat((planes / gain, gain.log()), -1)  # (T, b, 2 * width + 1)
-            features.append(_per_band(levels, self.BN[bands]))
-        return torch.cat(features, 1)  # (T, bands, N)
+            features.append(_per_band(levels, own))
+        return torch.cat(features, 1).to(next(self.net.parameters()).dtype)  # (T, bands, N)
 
-    def _join(self, features: Tensor, bins: Tensor, gains: Tensor) -> Tensor:
+    def _join(self, features: Tensor, bins: Tensor, weights: Sequence[_Affine]) -> Tensor:
         # A codec leaves high bands empty; in units of their own gain alone, no correction of a
         # sensible size could fill them.
         restored = []
-        level = gains.square().mean(1, keepdim=True).sqrt()  # (T, 1)
-        reach = torch.hypot(gains, RESIDUAL_FLOOR * level)  # (T, bands)
-        for bands, _, width in self._groups:
-            planes = F.glu(_per_band(features[:, bands], self.output[bands]), -1)
+        if self.residual:
+            gains = self._gains(bins)  # (T, bands)
+            level = gains.square().mean(1, keepdim=True).sqrt()  # (T, 1)
+            reach = torch.hypot(gains, RESIDUAL_FLOOR * level)  # (T, bands)
+        for own, (bands, _, width) in zip(weights, self._groups, strict=True):
+            planes = F.glu(_per_band(features[:, bands].float(), own), -1)
             values = planes.unflatten(2, (2, width)).transpose(2, 3)  # (T, b, width, 2)
             if self.residual:
                 values = values * reach[:, bands, None, None]
@@ -240,7 +247,10 @@ class _TimeConvolution(nn.Conv1d):
 
 
 class _BandSequence(nn.Module):
-    """One layer: attention over the bands of each frame, then convolutions over time."""
+    """One layer: attention over the bands of each frame, then convolutions over time.
+
+    Without gradients its input is overwritten.
+    """
 
     def __init__(self, channels: int, causal: bool) -> None:
         super().__init__()
@@ -249,7 +259,8 @@ class _BandSequence(nn.Module):
         self.seq_net = nn.ModuleDict({"blocks": nn.ModuleList(blocks)})
 
     def forward(self, features: Tensor, memory: Memory | None) -> Tensor:
-        features = _in_blocks(self.band_net, features.flatten(0, 1)).view_as(features)
+        rows = features.flatten(0, 1)
+        features = _in_blocks(self.band_net, rows, out=rows).view_as(features)
         for block in self.seq_net["blocks"].children():
             features = block(features, memory)
         return features
@@ -316,33 +327,58 @@ class _ConvolutionBlock(nn.Module):
 
     def forward(self, features: Tensor, memory: Memory | None) -> Tensor:
         convolved = self.conv[0](features, memory)  # (items, frames, bands, N)
-        change = _in_blocks(self.conv[1:], convolved.flatten(0, 1))
-        return features + change.view_as(features)
+        rows = features.flatten(0, 1)
+        changed = _in_blocks(self._change, rows, convolved.flatten(0, 1), out=rows)
+        return changed.view_as(features)
+
+    def _change(self, features: Tensor, convolved: Tensor) -> Tensor:
+        return features + self.conv[1:](convolved)
 
 
 def _band(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(_norm(inputs), _Pointwise(inputs, outputs, 1))
 
 
-def _per_band(inputs: Tensor, bands: nn.ModuleList) -> Tensor:
-    """Apply each band's own RMSNorm and 1x1 convolution, all bands in one batched product.
+def _weights_of(bands: nn.ModuleList) -> _Affine:
+    """Return the weights, (b, in, out), and biases, (b, 1, out), of each band's own end.
 
-    (T, b, inputs) to (T, b, outputs). The norms' weights are multiplied into the
-    convolutions', which are the smaller.
+    The norms' weights are multiplied into the convolutions', which are the smaller.
     """
     parameters = [parameter.float() for parameter in bands.parameters()]  # three of each band
     scales, weights, biases = (torch.stack(parameters[kind::3]) for kind in range(3))
-    weights = weights.squeeze(-1) * scales.unsqueeze(1)  # (b, out, in)
+    return (weights.squeeze(-1) * scales.unsqueeze(1)).transpose(1, 2), biases.unsqueeze(1)
+
+
+def _per_band(inputs: Tensor, own: _Affine) -> Tensor:
+    """Apply each band's RMSNorm and 1x1 convolution in one batched product: (T, b, in or out)."""
+    weights, biases = own
     normed = F.rms_norm(inputs, inputs.shape[-1:], eps=NORM_EPS).transpose(0, 1)  # (b, T, in)
-    outputs = torch.baddbmm(biases.unsqueeze(1), normed, weights.transpose(1, 2))
-    return outputs.transpose(0, 1)
+    return torch.baddbmm(biases, normed, weights).transpose(0, 1)
 
 
-def _in_blocks(function: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
-    """Apply `function`, which treats each frame by itself, to a few at a time on a CPU."""
-    if not _on_cpu(frames) or len(frames) <= _FRAMES_PER_BLOCK:
-        return function(frames)
-    return torch.cat([function(block) for block in frames.split(_FRAMES_PER_BLOCK)])
+def _in_blocks(
+    function: Callable[..., Tensor], *frames: Tensor, out: Tensor | None = None
+) -> Tensor:
+    """Apply `function`, which treats each frame by itself, to a few at a time on a CPU.
+
+    Without gradients the results go into `out`, which may be one of `frames`: long sounds
+    then need few large tensors at a time.
+    """
+    first = frames[0]
+    if not _on_cpu(first) or len(first) <= _FRAMES_PER_BLOCK:
+        return function(*frames)
+    blocks = zip(*(tensor.split(_FRAMES_PER_BLOCK) for tensor in frames), strict=True)
+    if torch.is_grad_enabled():
+        return torch.cat([function(*block) for block in blocks])
+    start = 0
+    for block in blocks:
+        result = function(*block)
+        if out is None:
+            out = result.new_empty((len(first), *result.shape[1:]))
+        out[start : start + len(result)] = result
+        start += len(result)
+    assert out is not None
+    return out
 
 
 def _on_cpu(tensor: Tensor) -> bool:
