@@ -37,11 +37,15 @@ activity.detect = lambda *heard: (time.sleep(0.1), detect(*heard))[1]
 
 
 def write_songs(root: Path) -> Path:
-    """Sixteen stems of a second, one of them of two files."""
+    """Sixteen stems of a second, one of two files; all of one time, and many of one size."""
+    late = tone("late", 1.0)
+    late[: RATE // 2] = 0.0
     for number in range(3):
-        write_musdb_song(root / f"train/Band {number} - Tune {number}", seconds=1.0)
+        write_musdb_song(root / f"train/Band {number} - Tune {number}", seconds=1.0, bass=late)
     classes = ("vocals", "drums", "bass", "wind")
     write_moises_song(root / "00000000-0000-4000-8000-000000000010", classes, seconds=1.0)
+    for file in root.rglob("*.wav"):
+        os.utime(file, ns=(1, 1))
     return root
 
 
@@ -72,14 +76,16 @@ def rows_in(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()[1:]] if path.exists() else []
 
 
-def kill_when(process: "subprocess.Popen[str]", part: Path, rows: int) -> int:
-    """Kill -9 a run once it has kept so many stems; return how many it has kept in the end."""
+def end_when(
+    process: "subprocess.Popen[str]", part: Path, rows: int, kind: int = signal.SIGKILL
+) -> int:
+    """End a run once it has kept so many stems; return how many it has kept in the end."""
     deadline = time.monotonic() + 60
     while len(rows_in(part)) < rows and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
+    os.killpg(process.pid, kind)
     process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    assert process.returncode == (130 if kind == signal.SIGINT else -kind)
     return len(rows_in(part))
 
 
@@ -118,18 +124,21 @@ def undisturbed(songs: Path) -> bytes:
     return heard(songs, songs.parent / "undisturbed", workers=2)[1]
 
 
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_goes_on_with_the_stems_that_are_missing(
-    songs: Path, undisturbed: bytes
+    songs: Path, undisturbed: bytes, kind: signal.Signals
 ) -> None:
-    out = songs.parent / "killed"
+    out = songs.parent / f"ended by {kind.name}"
     process = start(songs, out, "-j", "1", program=HEARS_SLOWLY)
-    kept = kill_when(process, out / "activity.part.jsonl", 5)
+    kept = end_when(process, out / "activity.part.jsonl", 5, kind)
     assert 5 <= kept < STEMS
     assert not (out / "activity.jsonl").exists()
     again = finish(start(songs, out, "-j", "1"))
     assert f"activity: {STEMS - kept}/{STEMS - kept} stems" in again[0]
     assert again[1:] == [f"activity: {some_known(STEMS - kept)[0]}"]
     assert (out / "activity.jsonl").read_bytes() == undisturbed
+    catalog = [stem["path"] for row in rows_in(out / "tracks.jsonl") for stem in row["stems"]]
+    assert [row["path"] for row in rows_in(out / "activity.jsonl")] == catalog
     named = {"tracks.jsonl", "files.jsonl", "activity.jsonl", "rejects.jsonl", ".lock"}
     assert names(out) == named
 
@@ -158,9 +167,7 @@ def test_a_file_elsewhere_is_resumed_too_and_nothing_lies_beside_it(songs: Path)
     heard(songs, work, activity={"detector": "upstream"})
     before = names(work)
     options = ("-j", "1", "--detector", "energy")
-    kept = kill_when(
-        start(work, out, *options, program=HEARS_SLOWLY), work / "energy.part.jsonl", 3
-    )
+    kept = end_when(start(work, out, *options, program=HEARS_SLOWLY), work / "energy.part.jsonl", 3)
     again = finish(start(work, out, *options))
     assert again[1:] == [f"activity: {some_known(STEMS - kept)[0]}"]
     assert names(work) == before | {".lock"}
@@ -208,7 +215,7 @@ def test_a_changed_file_or_a_new_song_costs_its_own_stems(tmp_path: Path, detect
     soundfile.write(songs / "train/Band 1 - Tune 1/bass.wav", shorter, RATE, subtype="PCM_16")
     assert now() == some_known(1, why="the catalog changed")
     source = next((songs / "00000000-0000-4000-8000-000000000010/drums").iterdir())
-    os.utime(source, ns=(1, 1))
+    os.utime(source, ns=(2, 2))
     assert now() == some_known(1, why="the catalog changed")
     write_musdb_song(songs / "train/A Band - First", seconds=1.0)
     assert now() == some_known(4, STEMS + 4, "the catalog changed")
