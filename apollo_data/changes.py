@@ -16,15 +16,21 @@ else:
 _MOST_NAMES = 4
 
 
-def why_anew(path: Path, made_from: Mapping[str, str]) -> str:
-    """Say what changed since a manifest was written; empty where there is none yet."""
+_NOTHING_NAMED = "its content is other than it was"
+
+
+def why_anew(path: Path, made_from: Mapping[str, str], same: str = _NOTHING_NAMED) -> str:
+    """Say what changed since a manifest was written; empty where there is none yet.
+
+    `same` is the reason where it was made from the same.
+    """
     if not path.exists():
         return ""
     try:
         before = read_header(path).made_from
     except DataError:
         return "it could not be read"
-    return differences(before, made_from)
+    return same if before == made_from else differences(before, made_from)
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
@@ -42,7 +48,7 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
         words[_MOST_NAMES - 1 :] = [f"{len(words) - _MOST_NAMES + 1} more settings changed"]
     names = [name for name in {**before, **now} if name != "settings"]
     words += [f"the {name} changed" for name in names if before.get(name) != now.get(name)]
-    return ", ".join(words) or "its content is other than it was"
+    return ", ".join(words) or _NOTHING_NAMED
 
 
 def changed_settings(before: str, now: str) -> list[str]:

@@ -94,7 +94,7 @@ def _line(values: dict[str, Any]) -> str:
 def read_header(path: Path) -> Header:
     """Read and check a manifest's first row."""
     try:
-        with path.open(encoding="utf-8") as source:
+        with path.open("rb") as source:
             values = json.loads(source.readline())
     except FileNotFoundError:
         raise DataError(f"{path}: no such manifest; run the stage that writes it") from None
@@ -105,7 +105,10 @@ def read_header(path: Path) -> Header:
     if values.get("format_version") != FORMAT_VERSION:
         found = values.get("format_version")
         raise DataError(f"{path}: manifest version {found}, this software reads {FORMAT_VERSION}")
-    return from_json(Header, values)
+    try:
+        return from_json(Header, values)
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: is not a manifest (its first row: {error})") from None
 
 
 def iterate_rows(
@@ -121,14 +124,14 @@ def iterate_rows(
     header = read_header(path)
     if header.kind != kind:
         raise DataError(f"{path}: holds {header.kind}, expected {kind}")
-    with path.open(encoding="utf-8") as source:
+    with path.open("rb") as source:
         source.readline()
         for number, line in enumerate(source, start=2):
             try:
                 values = json.loads(line)
                 if wanted is None or wanted(values):
                     yield from_json(row_type, values)
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise DataError(f"{path}: row {number} cannot be read ({error})") from None
 
 

@@ -152,7 +152,11 @@ class ActiveSpan:
 
 @dataclass(frozen=True)
 class StemActivity:
-    """When one stem sounds; `spans` are sorted and do not touch."""
+    """When one stem sounds; `spans` are sorted and do not touch.
+
+    `key` tells what they follow from: the detector, those settings that it heeds, and the
+    names, sizes and times of the files.
+    """
 
     song: str
     split: str
@@ -162,6 +166,7 @@ class StemActivity:
     seconds: float
     spans: tuple[ActiveSpan, ...]
     detector: str
+    key: str | None = None
 
     @property
     def active_seconds(self) -> float:

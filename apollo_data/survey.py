@@ -2,21 +2,19 @@
 
 import contextlib
 import functools
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from apollo_data.console import Console
-from apollo_data.errors import DataError
+from apollo_data.journal import kept_rows, saving
 from apollo_data.levels import survey_file
-from apollo_data.manifest import iterate_rows, read_header, root_of, write_manifest
+from apollo_data.manifest import is_current, write_manifest
 from apollo_data.records import FileFacts
 from apollo_data.runner import run
 from apollo_data.settings import CatalogSettings
 from apollo_data.storage import key_of
 
 MANIFEST = "files.jsonl"
-_SAVE_SECONDS = 20.0  # what a killed run may lose
 
 
 def survey_files(
@@ -52,21 +50,17 @@ def survey_files(
         rows = [facts[file] for file in files if file in facts]
         write_manifest(manifest, "files", rows, key, root)
 
-    saved = time.monotonic()
-    try:
-        with (
-            console.progress("files", len(new), "files") as advance,
-            contextlib.closing(run(look, new, workers)) as rows,
-        ):
-            for file, row in zip(new, rows, strict=True):
-                facts[file] = row
-                advance(1)
-                if time.monotonic() - saved > _SAVE_SECONDS:
-                    save()
-                    saved = time.monotonic()
-    finally:
-        if new or len(facts) != len(known) or not manifest.exists():
-            save()
+    with (
+        saving(save) as tick,
+        console.progress("files", len(new), "files") as advance,
+        contextlib.closing(run(look, new, workers)) as rows,
+    ):
+        for file, row in zip(new, rows, strict=True):
+            facts[file] = row
+            advance(1)
+            tick()
+    if new or len(facts) != len(known) or not manifest.exists():
+        save()
     return facts
 
 
@@ -84,11 +78,5 @@ def _state(file: Path, root: Path) -> _State:
 
 def _known(manifest: Path, root: Path, key: str) -> dict[_State, FileFacts]:
     """Return what an earlier run has written; nothing if it asked for something else."""
-    try:
-        header = read_header(manifest)
-        if header.key != key or root_of(manifest, header).resolve() != root.resolve():
-            return {}
-        rows = list(iterate_rows(manifest, "files", FileFacts))
-    except DataError:
-        return {}
+    rows = kept_rows(manifest, "files", FileFacts, root) if is_current(manifest, key) else []
     return {(row.path, row.bytes, row.modified_ns): row for row in rows}

@@ -94,6 +94,14 @@ class WorkFolder:
             folder, **{manifest: out, "rejects": out.parent / "rejects.jsonl"}
         )
 
+    @property
+    def activity_part(self) -> Path:
+        """What a detection that is not at its end has found.
+
+        It is in the folder that is held, whose leftovers are cleared, also where `activity` is not.
+        """
+        return self.path / self.activity.with_suffix(".part.jsonl").name
+
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
         """Hold the folder alone; what killed runs left beside the manifests is cleared away.

@@ -86,6 +86,7 @@ def test_a_working_folder_can_be_moved(tmp_path: Path) -> None:
         ("{}\n", "names no apollo-manifest"),
         ("[1]\n", "names no apollo-manifest"),
         ('{"format": "apollo-manifest", "format_version": 9}\n', "manifest version 9"),
+        ('{"format": "apollo-manifest", "format_version": 1}\n', "its first row"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -100,6 +101,11 @@ def test_a_damaged_row_is_named(tmp_path: Path) -> None:
     path.write_text(path.read_text()[:-30])
     with pytest.raises(DataError, match="row 3"):
         list(iterate_rows(path, "tracks", Track))
+    for damage in (b"\xff\xfe\n", b"[1]\n", b'{"song": {}}\n'):
+        write_manifest(path, "tracks", [TRACK], "key", tmp_path)
+        path.write_bytes(path.read_bytes() + damage)
+        with pytest.raises(DataError, match="row 3 cannot be read"):
+            list(iterate_rows(path, "tracks", Track))
     with pytest.raises(DataError, match="holds tracks, expected mixes"):
         list(iterate_rows(path, "mixes", MixRecipe))
     with pytest.raises(DataError, match="run the stage"):

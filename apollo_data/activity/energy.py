@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,20 @@ from apollo_data.activity.runs import hold, without_clicks
 from apollo_data.records import ActiveSpan
 from apollo_data.settings import ActivitySettings
 from apollo_data.spans import spans_of_frames
+
+HEEDED: dict[str, Any] = dict.fromkeys(
+    (
+        "frame_seconds",
+        "onset_db",
+        "release_db",
+        "silence_dbfs",
+        "max_click_seconds",
+        "min_active_seconds",
+        "min_gap_seconds",
+    ),
+    True,
+)
+"""The settings that play a part."""
 
 _LOUD_QUANTILE = 0.95
 _LOUD_RANGE_DB = 40.0

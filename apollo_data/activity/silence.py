@@ -21,6 +21,9 @@ from apollo_data.records import ActiveSpan
 from apollo_data.settings import ActivitySettings
 from apollo_data.spans import merge_spans
 
+HEEDED: dict[str, Any] = {"min_gap_seconds": True, "pydub": True}
+"""The settings that play a part."""
+
 _FULL_SCALE = 32768
 _STEP_MS = 10
 

@@ -23,6 +23,13 @@ from apollo_data.records import ActiveSpan
 from apollo_data.settings import ActivitySettings, SileroSettings
 from apollo_data.spans import spans_of_frames
 
+HEEDED: dict[str, Any] = {
+    "min_active_seconds": True,
+    "min_gap_seconds": True,
+    "silero": {"onset_probability", "release_probability", "min_speech_seconds"},
+}
+"""The settings that play a part."""
+
 RATE = 16000
 CHUNK = 512
 CHUNK_SECONDS = CHUNK / RATE

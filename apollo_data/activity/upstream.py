@@ -8,6 +8,7 @@ would fit is left out, and a file shorter than 9 s has no window at all.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from apollo_data.activity.levels import frame_blocks
 from apollo_data.records import ActiveSpan
 from apollo_data.settings import ActivitySettings
 from apollo_data.spans import merge_spans
+
+HEEDED: dict[str, Any] = {}
+"""The settings that play a part: none."""
 
 _RATE = 44100
 _FRAME = 441

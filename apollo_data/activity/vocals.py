@@ -8,10 +8,12 @@ costs next to nothing.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from apollo_data.activity import energy
 from apollo_data.activity.energy import spans_of_onsets, thresholds_of
 from apollo_data.activity.levels import BLOCK_SECONDS, Levels, measure_levels
 from apollo_data.activity.runs import runs_of
@@ -19,6 +21,9 @@ from apollo_data.activity.silero import CHUNK_SECONDS, RATE, SpeechMeter, speech
 from apollo_data.audio import read_sound
 from apollo_data.records import ActiveSpan
 from apollo_data.settings import ActivitySettings
+
+HEEDED: dict[str, Any] = {**energy.HEEDED, "silero": True}
+"""The settings that play a part."""
 
 Frames = npt.NDArray[np.bool_]
 Stretch = tuple[int, int]
