@@ -12,7 +12,7 @@ from pathlib import Path
 import mutagen
 import torch
 
-from apollo_data.audio import Samples, ffmpeg_version
+from apollo_data.audio import Samples, ffmpeg_version, is_lossless
 from apollo_data.console import Advance, Console
 from apollo_data.errors import ApolloError, AudioError, DataError
 from apollo_data.storage import folder_lock, key_of, remove_partials, whole_file, write_text
@@ -192,8 +192,9 @@ class _Run:
     def _restore(self, job: RestoreJob, key: str, done: Callable[[float], None]) -> float:
         options = self._options
         with tempfile.TemporaryDirectory(prefix="apollo-") as folder:
-            if told_seconds(job.source) > _LONG_SECONDS:
-                self._console.note(f"{job.source}: opening; a long coded file is decoded first")
+            told = told_seconds(job.source)
+            if told > _LONG_SECONDS and not is_lossless(job.source):
+                self._console.note(f"{job.source}: decoding {told / 3600:.1f} h of sound first")
             audio = open_audio(job.source, Path(folder))
             if missing := missing_seconds(audio):
                 self._console.warn(
