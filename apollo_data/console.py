@@ -1,6 +1,8 @@
 """What the commands show: progress on stderr, tables on stdout, errors as one line."""
 
+import collections
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +18,9 @@ from apollo_data.errors import ApolloError
 
 INTERRUPTED = 130
 _PLAIN_INTERVAL_SECONDS = 5.0
+_LONGEST_INTERVAL_SECONDS = 60.0
+_PLAIN_LINES = 20  # two lines are a 20th of the time so far apart: a night fills no log
+_RATE_LINES = 3
 
 Advance = Callable[[int], None]
 """Called with the number of items that were finished since the last call."""
@@ -85,19 +90,44 @@ class Console:
             yield self._plain_progress(title, total, unit)
 
     def _plain_progress(self, title: str, total: int, unit: str) -> Advance:
-        started = last = time.monotonic()
+        started = time.monotonic()
+        # A first step may take long (decoding), finished work none: only the last lines count.
+        lines = collections.deque([(started, 0)], maxlen=_RATE_LINES)
         done = 0
 
         def advance(count: int) -> None:
-            nonlocal done, last
+            nonlocal done
+            was_done = done >= total
             done += count
             now = time.monotonic()
-            if done >= total or now - last >= _PLAIN_INTERVAL_SECONDS:
-                last = now
-                rate = done / max(now - started, 1e-6)
-                self.note(f"{title}: {done}/{total} {unit}, {rate:.1f}/s")
+            wait = (now - started) / _PLAIN_LINES
+            wait = min(_LONGEST_INTERVAL_SECONDS, max(_PLAIN_INTERVAL_SECONDS, wait))
+            if done >= total and not was_done:
+                self.note(f"{title}: {done}/{total} {unit}, {_rate(now - started, done):.1f}/s")
+            elif done < total and now - lines[-1][0] >= wait:
+                rate = _rate(now - lines[0][0], done - lines[0][1])
+                left = f", {_span((total - done) / rate)} left" if rate else ""
+                self.note(f"{title}: {done}/{total} {unit}, {rate:.1f}/s{left}")
+                lines.append((now, done))
 
         return advance
+
+
+def _rate(seconds: float, count: int) -> float:
+    return count / max(seconds, 1e-6)
+
+
+def _span(seconds: float) -> str:
+    """Return a time as hours, minutes and seconds.
+
+    Examples
+    --------
+    >>> _span(5), _span(90), _span(7205)
+    ('0:05', '1:30', '2:00:05')
+    """
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def run_app(app: typer.Typer) -> None:

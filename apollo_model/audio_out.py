@@ -18,6 +18,8 @@ from apollo_data.ffmpeg_tool import run_ffmpeg
 _MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _OPUS_RATE_HZ = 48000
 _MAX_CHANNELS = {"wav": 1024, "flac": 8, "mp3": 2, "opus": 8}
+# WAV's order of speakers: a file does not tell soundfile more than the number of its channels.
+_OPUS_LAYOUTS = {3: "3.0", 4: "quad", 6: "5.1", 8: "7.1"}
 _DEFAULT_KBPS = {"mp3": 320, "opus": 192}
 _MAX_WAV_BYTES = (1 << 32) - (1 << 20)
 _TIMEOUT_SECONDS = 3600.0
@@ -85,6 +87,18 @@ class OutputFormat:
         if channels > most:
             name = self.container.upper()
             raise AudioError(f"has {channels} channels, {name} holds {most}; use --format wav")
+        if self.container == "opus" and channels > 2 and channels not in _OPUS_LAYOUTS:
+            raise AudioError(  # its encoder for libopus confuses the speakers of 5.0 and 6.1
+                f"has {channels} channels, which ffmpeg would mix up in Opus; use --format flac"
+            )
+
+    def likely_bytes(self, samples: int, seconds: float) -> int:
+        """Return about how large a file of so many samples, of all channels together, will be."""
+        if self.container in _DEFAULT_KBPS:
+            return round(seconds * 125 * (self.kbps or _DEFAULT_KBPS[self.container]))
+        size = {"FLOAT": 4, "PCM_24": 3, "PCM_16": 2}[self.subtype]
+        # Of FLAC, music takes half to two thirds.
+        return samples * size // (2 if self.container == "flac" else 1)
 
 
 def write_float(
@@ -143,10 +157,13 @@ def _encode_integer(restored: Path, out: Path, form: OutputFormat, scale: float)
 
 
 def _encode_lossy(restored: Path, out: Path, form: OutputFormat, scale: float) -> None:
-    sound = ffmpeg.input(f"file:{restored.resolve()}", protocol_whitelist="file").audio
+    info = soundfile.info(str(restored))
+    known = _OPUS_LAYOUTS.get(info.channels)
+    layout = {"channel_layout": known} if known else {}
+    source = ffmpeg.input(f"file:{restored.resolve()}", protocol_whitelist="file", **layout)
+    sound = source.audio
     if scale != 1:
         sound = sound.filter("volume", f"{scale:.9f}", precision="float")
-    info = soundfile.info(str(restored))
     coder = {"mp3": "libmp3lame", "opus": "libopus"}[form.container]
     kbps = min(form.kbps or _DEFAULT_KBPS[form.container], _most_kbps(form, info))
     # The length that MP3 and Opus note for gapless playing needs an output that can be sought.

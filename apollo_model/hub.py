@@ -29,6 +29,8 @@ def is_hub_name(name: Path | str) -> bool:
 def fetch_checkpoint(name: str) -> Path:
     """Return the local copy of a checkpoint on the hub, fetching it if it is not there.
 
+    A copy once fetched is used as it is, without asking the hub.
+
     Raises
     ------
     ToolError
@@ -36,21 +38,31 @@ def fetch_checkpoint(name: str) -> Path:
     DataError
         There is no such checkpoint, or the hub cannot be reached.
     """
+    by_hand = f"download its {_WEIGHT_FILES[-1]} yourself and give that file's path"
     try:
         import huggingface_hub
-        from huggingface_hub.errors import EntryNotFoundError
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
     except ImportError:
         raise ToolError(
             f"{name}: is no file here, and fetching it from the hub needs"
-            " `pip install apollo-toolkit[hub]`; or download its pytorch_model.bin yourself and"
-            " give that file's path"
+            f" `pip install apollo-toolkit[hub]`; or {by_hand}"
         ) from None
+    for file in _WEIGHT_FILES:
+        kept = huggingface_hub.try_to_load_from_cache(name, file)
+        if isinstance(kept, str):  # else it tells what it knows of the file's absence
+            return Path(kept)
     for file in _WEIGHT_FILES:
         try:
             return Path(huggingface_hub.hf_hub_download(name, file))
+        except LocalEntryNotFoundError:  # which is an EntryNotFoundError too
+            raise DataError(
+                f"{name}: is not kept here, and the hub cannot be reached; try again, or {by_hand}"
+            ) from None
         except EntryNotFoundError:
             continue
         except Exception as error:  # its own, the network library's and the system's
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise DataError(f"{name}: cannot be fetched from the hub ({reason[:200]})") from None
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise DataError(
+                f"{name}: cannot be fetched from the hub ({reason}); try again, or {by_hand}"
+            ) from None
     raise DataError(f"{name}: holds none of {', '.join(_WEIGHT_FILES)}")

@@ -12,7 +12,7 @@ from pathlib import Path
 import mutagen
 import torch
 
-from apollo_data.audio import Samples
+from apollo_data.audio import Samples, is_lossless
 from apollo_data.console import Advance, Console
 from apollo_data.errors import ApolloError, AudioError, DataError
 from apollo_data.ffmpeg_tool import ffmpeg_version
@@ -26,6 +26,7 @@ from apollo_model.audio_in import (
 )
 from apollo_model.audio_out import OutputFormat, encode, write_float
 from apollo_model.chunks import plan_chunks, restore_blocks
+from apollo_model.disk_room import require_room, telling_full_disk
 from apollo_model.network import Apollo
 from apollo_model.resampling import resample_blocks, samples_at_rate
 from apollo_model.restore_jobs import JobList, RestoreJob, find_jobs
@@ -33,6 +34,8 @@ from apollo_model.tags import read_tags, write_tags
 
 RESTORED, SKIPPED, FAILED = "restored", "skipped", "failed"
 _RECORD_SUFFIX = ".apollo.json"
+_SHOWN_NOTES = 5
+_LONG_SECONDS = 1800.0
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,7 @@ class _Run:
         self._options = options
         self._console = console
         self._jobs = jobs.jobs
+        self._softened_db: list[float] = []
         fixed = dataclasses.asdict(options)
         for name in ("max_memory_bytes", "overwrite"):  # do not change a sample
             del fixed[name]
@@ -156,6 +160,9 @@ class _Run:
             for job, told in zip(self._jobs, seconds, strict=True):
                 with _advancing(advance, told) as done:
                     results.append(self._one_file(job, done))
+        if (more := len(self._softened_db) - _SHOWN_NOTES) > 0:
+            most = max(self._softened_db[_SHOWN_NOTES:])
+            self._console.note(f"{more} more results are softer, by up to {most:.2f} dB")
         return results
 
     def _one_file(self, job: RestoreJob, done: Callable[[float], None]) -> FileResult:
@@ -186,6 +193,9 @@ class _Run:
     def _restore(self, job: RestoreJob, key: str, done: Callable[[float], None]) -> float:
         options = self._options
         with tempfile.TemporaryDirectory(prefix="apollo-") as folder:
+            told = told_seconds(job.source)
+            if told > _LONG_SECONDS and not is_lossless(job.source):
+                self._console.note(f"{job.source}: decoding {told / 3600:.1f} h of sound first")
             audio = open_audio(job.source, Path(folder))
             if missing := missing_seconds(audio):
                 self._console.warn(
@@ -193,13 +203,28 @@ class _Run:
                 )
             options.form.check_channels(audio.info.channels)
             restored = Path(folder) / "restored.wav"
-            peak = self._write_restored(audio, restored, done)
-            with whole_file(job.out) as temporary:
+            job.out.parent.mkdir(parents=True, exist_ok=True)
+            self._require_room(audio, Path(folder), job.out.parent)
+            with telling_full_disk(Path(folder)):
+                peak = self._write_restored(audio, restored, done)
+            with whole_file(job.out) as temporary, telling_full_disk(job.out.parent):
                 encode(restored, temporary, options.form, self._scale(job, peak))
                 self._write_tags(job, temporary)
                 record = {"key": key, "bytes": temporary.stat().st_size}
                 write_text(_record_of(job.out), json.dumps(record) + "\n")
             return audio.info.seconds
+
+    def _final_rate(self, audio: OpenedAudio) -> int:
+        given = audio.info.sample_rate
+        wanted = given if self._options.keep_rate else self._network.sample_rate
+        return self._options.form.rate_for(wanted)
+
+    def _require_room(self, audio: OpenedAudio, scratch: Path, folder: Path) -> None:
+        rate = self._final_rate(audio)
+        samples = samples_at_rate(audio.info.frames, audio.info.sample_rate, rate)
+        written = samples * audio.info.channels
+        result = self._options.form.likely_bytes(written, audio.info.seconds)
+        require_room({scratch: 4 * written, folder: result})
 
     def _write_restored(
         self, audio: OpenedAudio, restored: Path, done: Callable[[float], None]
@@ -207,7 +232,7 @@ class _Run:
         """Write the restored sound as float WAV at its final rate; return its peak."""
         rate, channels = self._network.sample_rate, audio.info.channels
         given, frames = audio.info.sample_rate, audio.info.frames
-        final = self._options.form.rate_for(given if self._options.keep_rate else rate)
+        final = self._final_rate(audio)
         plan = plan_chunks(self._network, channels, self._options.max_memory_bytes)
         at_rate = samples_at_rate(frames, given, rate)
         blocks = resample_blocks(read_blocks(audio), channels, given, rate, at_rate)
@@ -221,10 +246,13 @@ class _Run:
         """Return the factor that keeps a result from clipping, and say so."""
         if peak <= 1 or not self._options.form.clips:
             return 1.0
-        self._console.note(
-            f"{job.out}: its peak would be {20 * math.log10(peak):+.2f} dBFS; all of it is"
-            f" {20 * math.log10(peak):.2f} dB lower (float WAV keeps the level)"
-        )
+        lower_db = 20 * math.log10(peak)
+        self._softened_db.append(lower_db)
+        if len(self._softened_db) <= _SHOWN_NOTES:
+            self._console.note(
+                f"{job.out}: its peak would be {lower_db:+.2f} dBFS; all of it is"
+                f" {lower_db:.2f} dB lower (float WAV keeps the level)"
+            )
         return 1 / peak
 
     def _write_tags(self, job: RestoreJob, temporary: Path) -> None:
@@ -232,8 +260,10 @@ class _Run:
             is_rf64 = written.read(4) == b"RF64"
         if is_rf64:
             self._console.warn(f"{job.out}: is larger than 4 GB, so it carries no tags")
-        else:
-            write_tags(temporary, self._options.form.container, read_tags(job.source))
+            return
+        left_out = write_tags(temporary, self._options.form.container, read_tags(job.source))
+        if left_out:
+            self._console.warn(f"{job.out}: {left_out} pictures of more than 16 MB are left out")
 
 
 def _counted(

@@ -143,7 +143,7 @@ def test_tags_and_cover_go_with_the_music(tmp_path: Path, form: str) -> None:
         "artist": ["A", "B"],
         "tracknumber": ["3/12"],
         "comment": ["hello"],
-        "musicbrainz album id": ["abc"],
+        "musicbrainz_albumid": ["abc"],
     }
     assert [(art.kind, art.mime, art.data) for art in tags.pictures] == [(3, "image/jpeg", JPEG)]
     assert mutagen.File(tmp_path / f"out.{form}").info.length == pytest.approx(1, abs=0.06)
