@@ -17,13 +17,14 @@ from apollo_data.audio import Samples
 from apollo_data.errors import DataError
 from apollo_model.network import BANDS, Apollo
 
-# Intermediate results per frame, in tensors of (bands, N): a CPU's measured, about 8 for long
-# sounds in float32; a GPU's estimated from the layers, and not yet measured. A CPU
-# computes the wide layers block by block, a GPU for all frames at once.
-_TENSORS_CPU = 9
+# What a frame takes, measured on a CPU: the features and their convolution (before it, a
+# causal one pads a copy), and at the network's ends some complex numbers per bin. A CPU
+# computes the wide layers block by block, a GPU all frames at once: estimated from the
+# layers, and not yet measured.
+_TENSORS_CPU = 2
 _TENSORS_GPU = 40
 _BLOCK_TENSORS = 40 * 26  # what a block of 40 frames takes on a CPU
-_SPECTRUM_TENSORS = 14  # complex numbers and planes per bin at the network's ends
+_COMPLEX_PER_BIN = 7
 _MAX_CHUNK_SECONDS = 60.0  # longer saves no work worth saving, and progress would stand still
 _WORTHWHILE = 4  # a chunk shorter than so many contexts is better cut from fewer channels
 
@@ -80,11 +81,10 @@ def plan_chunks(network: Apollo, channels: int, max_memory_bytes: int) -> ChunkP
 
 def _frame_bytes(network: Apollo) -> int:
     parameter = next(network.net.parameters())
-    tensors = _TENSORS_CPU if parameter.device.type == "cpu" else _TENSORS_GPU
+    on_cpu = parameter.device.type == "cpu"
+    tensors = _TENSORS_CPU + network.causal if on_cpu else _TENSORS_GPU
     features = BANDS * network.feature_dim * parameter.element_size()
-    # The ends work in float32 and hold one set of features more.
-    ends = BANDS * network.feature_dim * 4 + 8 * _SPECTRUM_TENSORS * (network.hop_samples + 1)
-    return tensors * features + ends
+    return tensors * features + 8 * _COMPLEX_PER_BIN * (network.hop_samples + 1)
 
 
 def _fixed_bytes(network: Apollo) -> int:

@@ -33,18 +33,17 @@ def choose_device(name: str) -> torch.device:
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """Return the type of that name; ``auto`` is bfloat16 where the hardware multiplies in it.
 
-    That is a GPU that says so, or a CPU with AMX. Elsewhere bfloat16 is emulated, and slower.
+    That is a GPU that says so, or a CPU with AMX or AVX512-BF16. Elsewhere bfloat16 is
+    emulated, and slower.
     """
     if name != "auto":
         return _DTYPES[name]
-    quick = _cpu_has_amx() if device.type == "cpu" else torch.cuda.is_bf16_supported(False)
+    quick = _cpu_has_bfloat16() if device.type == "cpu" else torch.cuda.is_bf16_supported(False)
     return torch.bfloat16 if quick else torch.float32
 
 
-def _cpu_has_amx() -> bool:
-    return torch.backends.cpu.get_cpu_capability() == "AMX" or bool(
-        torch.cpu._is_amx_tile_supported()
-    )
+def _cpu_has_bfloat16() -> bool:
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def prepare_network(network: Apollo, device: torch.device, dtype: torch.dtype) -> Apollo:
