@@ -37,8 +37,11 @@ for job, (group, name) in running().items():
 
 SCANCEL = """
 import os, signal, sys
+from pathlib import Path
 sys.path.insert(0, os.environ["STAND_IN"])
 from slurm_stand_in import running
+for array in sys.argv[1:]:
+    Path(os.environ["SLURM_JOBS"], f"{array}.cancelled").touch()
 for job, (group, name) in running().items():
     if job.partition("_")[0] in sys.argv[1:]:
         os.killpg(group, signal.SIGTERM)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "small.toml"
-    shards = {"train_clips": 24, "valid_clips": 3, "clips_per_shard": 2}
+    shards = {"train_clips": 40, "valid_clips": 3, "clips_per_shard": 2}
     settings = small_settings(activity={"detector": "energy"}, shards=shards)
     path.write_text(settings_toml(settings))
     return path
@@ -65,6 +66,15 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.returncode, errors
 
 
+def cancelled(folder: Path) -> int:
+    """Count the cancelled arrays, once no job has a process left."""
+    deadline = time.monotonic() + 30
+    while slurm.running() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert slurm.running() == {}
+    return len(list((folder / "jobs").glob("*.cancelled")))
+
+
 @pytest.mark.slow
 def test_jobs_that_die_are_replaced_and_the_bytes_are_those_of_one_machine(
     start: Start, songs: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -77,7 +87,7 @@ def test_jobs_that_die_are_replaced_and_the_bytes_are_those_of_one_machine(
     status, errors = ended(process)
     assert status == 0, errors
     assert "2 jobs have ended; as many are submitted anew" in errors
-    assert slurm.running() == {}
+    assert cancelled(tmp_path) == 2
     submitted = (tmp_path / "jobs" / "1.array").read_text().splitlines()
     assert {"--partition=cpu", "--account=music", "--qos=long", "--cpus-per-task=1"} <= {*submitted}
     plain = ["build-h5", "--config", str(config), "--in", str(songs), "-j", "1"]
@@ -97,17 +107,18 @@ def test_stopped_it_leaves_no_job_and_the_next_run_goes_on(start: Start, tmp_pat
     assert status == 130
     assert "Traceback" not in errors
     assert "run the same command again to go on" in errors
-    assert slurm.running() == {}
+    assert cancelled(tmp_path) == 1
+    before = len(list((tmp_path / "out").rglob("shard-*.h5")))
     process = start("--jobs", "1")
-    wait_for_shards(tmp_path / "out", 4)
+    wait_for_shards(tmp_path / "out", before + 1)
     process.terminate()  # as `scancel` and `kill` do
     assert ended(process)[0] == 130
-    assert slurm.running() == {}
+    assert cancelled(tmp_path) == 2
     process = start("--jobs", "1")
     out, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    assert " 0 of 16 shards" not in out
-    assert "of 16 shards were there already" in out
+    assert " 0 of 24 shards" not in out
+    assert "of 24 shards were there already" in out
 
 
 def test_jobs_that_end_at_once_end_the_build_in_one_line(start: Start, tmp_path: Path) -> None:
