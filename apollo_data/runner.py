@@ -1,13 +1,13 @@
 """Map a function over items on this machine's processes, or on a Dask cluster; in order.
 
-On a cluster the function's arguments travel and the files do not: every machine must see the
-same folders under the same paths.
+Either way joblib hands the items out. On a cluster the function's arguments travel and the
+files do not: every machine must see the same folders under the same paths.
 """
 
 import contextlib
 import os
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import joblib
@@ -22,9 +22,11 @@ Result = TypeVar("Result")
 WHOLE_CLUSTER = -1
 """What to say for `workers` within `cluster`."""
 
+_AHEAD = "2*n_jobs"
+_AHEAD_ON_CLUSTER = "256 + 2*n_jobs"  # few enough to hold; workers that join later find work
+
 _CONNECT_SECONDS = 10
 _FIRST_WORKER_SECONDS = 3600  # a queue of jobs may keep the first one waiting
-_LOOK_SECONDS = 5
 
 
 def default_workers() -> int:
@@ -48,10 +50,8 @@ def run(
     if workers == 1:
         yield from map(function, items)
         return
-    if workers == WHOLE_CLUSTER:
-        yield from _run_on_cluster(function, items)
-        return
-    parallel = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch="2*n_jobs")
+    ahead = _AHEAD_ON_CLUSTER if workers == WHOLE_CLUSTER else _AHEAD
+    parallel = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch=ahead)
     try:
         yield from parallel(joblib.delayed(function)(item) for item in items)
     except TerminatedWorkerError:
@@ -60,7 +60,8 @@ def run(
             "on, with fewer --workers if memory is short"
         ) from None
     except BaseException:  # interrupted or closed early: no worker may go on writing
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        if workers != WHOLE_CLUSTER:
+            get_reusable_executor().shutdown(wait=True, kill_workers=True)
         raise
 
 
@@ -82,15 +83,16 @@ def cluster(scheduler: str) -> Iterator[None]:
         raise ToolError(
             "--scheduler needs the package dask[distributed]; pip install 'apollo-toolkit[cluster]'"
         ) from None
-    lost = (distributed.CancelledError, KilledWorker, distributed.TimeoutError, ConnectionError)
+    late = (distributed.TimeoutError, TimeoutError)  # two classes until Python 3.11
+    lost = (distributed.CancelledError, KilledWorker, *late, ConnectionError)
     try:
         client = distributed.Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise ToolError(f"{scheduler}: no Dask scheduler answers ({error})") from None
-    with client, client.as_current():
+    with client:
         try:
-            client.wait_for_workers(1, timeout=_FIRST_WORKER_SECONDS)
-            yield
+            with joblib.parallel_config(backend=_dask_backend(client)):
+                yield
         except lost as error:
             raise ToolError(
                 f"{scheduler}: the cluster lost the work ({type(error).__name__}); look at its "
@@ -98,25 +100,26 @@ def cluster(scheduler: str) -> Iterator[None]:
             ) from None
 
 
-def _run_on_cluster(
-    function: Callable[[Item], Result], items: Iterable[Item]
-) -> Generator[Result, None, None]:
-    """Yield results in order; what is on its way grows with the cluster, as workers join."""
-    import distributed
+def _dask_backend(client: Any) -> Any:
+    """Return joblib's Dask backend, mended.
 
-    client = distributed.Client.current()
-    ahead: deque[Any] = deque()
-    for item in items:
-        while ahead and ahead[0].done():
-            yield ahead.popleft().result()
-        while len(busy := [task for task in ahead if not task.done()]) >= _window(client):
-            with contextlib.suppress(distributed.TimeoutError):  # look who has joined meanwhile
-                distributed.wait(busy, timeout=_LOOK_SECONDS, return_when="FIRST_COMPLETED")
-        ahead.append(client.submit(function, item, pure=False))
-    while ahead:
-        yield ahead.popleft().result()
+    As it is, it waits for ever for a task whose workers died, and works in this process when
+    the cluster has one thread, without a look at who joins.
+    """
+    from joblib._dask import DaskDistributedBackend
 
+    class Backend(DaskDistributedBackend):
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            return max(2, super().effective_n_jobs(n_jobs))
 
-def _window(client: Any) -> int:
-    """Return how many tasks may be on their way: two for each thread that there is now."""
-    return 2 * max(1, sum(client.nthreads().values()))
+        def submit(self, func: Any, callback: Any = None) -> Any:
+            future = super().submit(func, callback)
+            future.add_done_callback(lambda done: callback(done) if done.exception() else None)
+            return future
+
+        def retrieve_result_callback(self, out: Any) -> Any:
+            if isinstance(out, Future):
+                return out.result()
+            return super().retrieve_result_callback(out)
+
+    return Backend(client=client, wait_for_workers_timeout=_FIRST_WORKER_SECONDS)

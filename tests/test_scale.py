@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import itertools
 import os
 import random
 import signal
@@ -355,29 +356,38 @@ def test_a_cluster_that_loses_a_worker_builds_the_same_bytes(
     )
 
 
-def test_workers_that_join_later_get_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def at_work(seconds: float) -> tuple[str, float, float]:
+    from distributed import get_worker
+
+    began = time.monotonic()
+    time.sleep(seconds)
+    return str(get_worker().name), began, time.monotonic()
+
+
+@pytest.mark.filterwarnings("ignore:.*tasks which were still being processed:UserWarning")
+def test_workers_that_join_later_get_work() -> None:
     from distributed import LocalCluster
 
     from apollo_data import runner
 
-    monkeypatch.setattr(runner, "_LOOK_SECONDS", 0.1)
     taken: list[int] = []
 
     def items() -> Iterator[float]:
-        for number in range(60):
+        for number in range(1000):
             taken.append(number)
-            yield 0.2
+            yield 0.3
 
     options = {"processes": False, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(n_workers=1, **options) as dask, runner.cluster(dask.scheduler_address):
-        results = runner.run(time.sleep, items(), runner.WHOLE_CLUSTER)
-        next(results)
-        assert len(taken) <= 4
+        results = runner.run(at_work, items(), runner.WHOLE_CLUSTER)
+        next(results)  # the stage has begun, with one worker
+        assert len(taken) < 300
         dask.scale(8)
-        dask.wait_for_workers(8)
-        ahead = [len(taken) - done for done, _ in enumerate(results, 2)]
-    assert len(ahead) == 59
-    assert max(ahead) >= 12
+        dask.wait_for_workers(8, timeout=30)
+        done = list(itertools.islice(results, 80))
+        results.close()
+    together = [{name for name, began, end in done if began <= now < end} for _, now, _ in done]
+    assert max(map(len, together)) >= 7
 
 
 def test_no_cluster_and_no_dask_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
