@@ -22,6 +22,9 @@ Result = TypeVar("Result")
 WHOLE_CLUSTER = -1
 """What to say for `workers` within `cluster`."""
 
+_AHEAD = "2*n_jobs"
+_AHEAD_ON_CLUSTER = "256 + 2*n_jobs"  # few enough to hold; workers that join later find work
+
 _CONNECT_SECONDS = 10
 _FIRST_WORKER_SECONDS = 3600  # a queue of jobs may keep the first one waiting
 
@@ -47,7 +50,8 @@ def run(
     if workers == 1:
         yield from map(function, items)
         return
-    parallel = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch="2*n_jobs")
+    ahead = _AHEAD_ON_CLUSTER if workers == WHOLE_CLUSTER else _AHEAD
+    parallel = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch=ahead)
     try:
         yield from parallel(joblib.delayed(function)(item) for item in items)
     except TerminatedWorkerError:
@@ -73,16 +77,16 @@ def cluster(scheduler: str) -> Iterator[None]:
         Dask is missing, nobody answers at the address, or no worker of the cluster survives.
     """
     try:
-        from distributed import Client
-        from distributed.client import FutureCancelledError
+        import distributed
         from distributed.scheduler import KilledWorker
     except ImportError:
         raise ToolError(
             "--scheduler needs the package dask[distributed]; pip install 'apollo-toolkit[cluster]'"
         ) from None
-    lost = (FutureCancelledError, KilledWorker, TimeoutError, ConnectionError)
+    late = (distributed.TimeoutError, TimeoutError)  # two classes until Python 3.11
+    lost = (distributed.CancelledError, KilledWorker, *late, ConnectionError)
     try:
-        client = Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
+        client = distributed.Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise ToolError(f"{scheduler}: no Dask scheduler answers ({error})") from None
     with client:
@@ -97,10 +101,17 @@ def cluster(scheduler: str) -> Iterator[None]:
 
 
 def _dask_backend(client: Any) -> Any:
-    """Return joblib's Dask backend, mended: it waits for ever for a task whose workers died."""
+    """Return joblib's Dask backend, mended.
+
+    As it is, it waits for ever for a task whose workers died, and works in this process when
+    the cluster has one thread, without a look at who joins.
+    """
     from joblib._dask import DaskDistributedBackend
 
     class Backend(DaskDistributedBackend):
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            return max(2, super().effective_n_jobs(n_jobs))
+
         def submit(self, func: Any, callback: Any = None) -> Any:
             future = super().submit(func, callback)
             future.add_done_callback(lambda done: callback(done) if done.exception() else None)

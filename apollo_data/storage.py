@@ -117,7 +117,10 @@ def _lock(file: IO[str], kind: int, folder: Path) -> None:
         owner = _owner(Path(file.name))
         raise BusyError(f"{folder}: {owner}; wait for it or stop it") from None
     except OSError as error:
-        raise DataError(f"{folder}: cannot be locked ({error.strerror})") from None
+        raise DataError(
+            f"{folder}: cannot be locked ({error.strerror}); have it on a file system with flock "
+            "(Lustre: mounted with -o flock)"
+        ) from None
 
 
 def _owner(lock_file: Path) -> str:

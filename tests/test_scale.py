@@ -1,5 +1,8 @@
 """Builds that are cut in parts, spread over processes, killed or starved: always the same bytes."""
 
+import errno
+import fcntl
+import itertools
 import os
 import random
 import signal
@@ -106,6 +109,20 @@ def test_what_killed_writers_left_is_cleared_by_who_holds_the_folder(tmp_path: P
         with pytest.raises(BusyError, match="in use by process"), work.hold():
             pass
     assert yours.exists()
+
+
+def test_a_file_system_without_locks_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")  # as Lustre does without -o flock
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with (
+        pytest.raises(DataError, match=r"Function not implemented.*with flock"),
+        folder_lock(tmp_path),
+    ):
+        pass
 
 
 def test_a_part_needs_the_plan_of_its_settings(songs: Path, tmp_path: Path) -> None:
@@ -337,6 +354,40 @@ def test_a_cluster_that_loses_a_worker_builds_the_same_bytes(
     assert f"{SHARDS} of {SHARDS}" in folder.run(
         "build-h5", "--in", str(folder.songs), "--scheduler", address
     )
+
+
+def at_work(seconds: float) -> tuple[str, float, float]:
+    from distributed import get_worker
+
+    began = time.monotonic()
+    time.sleep(seconds)
+    return str(get_worker().name), began, time.monotonic()
+
+
+@pytest.mark.filterwarnings("ignore:.*tasks which were still being processed:UserWarning")
+def test_workers_that_join_later_get_work() -> None:
+    from distributed import LocalCluster
+
+    from apollo_data import runner
+
+    taken: list[int] = []
+
+    def items() -> Iterator[float]:
+        for number in range(1000):
+            taken.append(number)
+            yield 0.3
+
+    options = {"processes": False, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(n_workers=1, **options) as dask, runner.cluster(dask.scheduler_address):
+        results = runner.run(at_work, items(), runner.WHOLE_CLUSTER)
+        next(results)  # the stage has begun, with one worker
+        assert len(taken) < 300
+        dask.scale(8)
+        dask.wait_for_workers(8, timeout=30)
+        done = list(itertools.islice(results, 80))
+        results.close()
+    together = [{name for name, began, end in done if began <= now < end} for _, now, _ in done]
+    assert max(map(len, together)) >= 7
 
 
 def test_no_cluster_and_no_dask_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
