@@ -24,6 +24,7 @@ from apollo_model.network import BANDS, Apollo
 _TENSORS_CPU = 2
 _TENSORS_GPU = 40
 _BLOCK_TENSORS = 40 * 26  # what a block of 40 frames takes on a CPU
+_WIDEST_TENSORS = 40 * 8
 _COMPLEX_PER_BIN = 7
 _MAX_CHUNK_SECONDS = 60.0  # longer saves no work worth saving, and progress would stand still
 _WORTHWHILE = 4  # a chunk shorter than so many contexts is better cut from fewer channels
@@ -77,6 +78,11 @@ def plan_chunks(network: Apollo, channels: int, max_memory_bytes: int) -> ChunkP
             f" needs {math.ceil(needed / 1e6):.0f}MB"
         )
     return ChunkPlan(hops * network.hop_samples, at_once)
+
+
+def block_bytes(network: Apollo) -> int:
+    """Return the size of the largest tensor that comes and goes with every block of frames."""
+    return _WIDEST_TENSORS * BANDS * network.feature_dim * 4
 
 
 def _frame_bytes(network: Apollo) -> int:

@@ -25,8 +25,9 @@ from apollo_model.audio_in import (
     told_seconds,
 )
 from apollo_model.audio_out import OutputFormat, encode, write_float
-from apollo_model.chunks import plan_chunks, restore_blocks
+from apollo_model.chunks import block_bytes, plan_chunks, restore_blocks
 from apollo_model.disk_room import require_room, telling_full_disk
+from apollo_model.memory import return_large_blocks
 from apollo_model.network import Apollo
 from apollo_model.resampling import resample_blocks, samples_at_rate
 from apollo_model.restore_jobs import JobList, RestoreJob, find_jobs
@@ -123,6 +124,7 @@ def restore(
     """
     options, console = options or RestoreOptions(), console or Console(quiet=True)
     plan_chunks(network, 1, options.max_memory_bytes)
+    return_large_blocks(block_bytes(network))
     jobs = find_jobs(inputs, out, options.form.container)
     with contextlib.ExitStack() as stack:
         if jobs.out_folder is not None:
