@@ -223,7 +223,10 @@ def test_bad_files_are_told_and_the_good_ones_restored(tmp_path: Path) -> None:
     assert written == good
 
 
-def test_the_command_ends_with_one_line_on_nonsense(tmp_path: Path) -> None:
+def test_the_command_ends_with_one_line_on_nonsense(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # as if it were not installed
     checkpoint = save_small(tmp_path / "net.safetensors")
     soundfile.write(tmp_path / "a.wav", sound(0.2), RATE)
     network = ("--checkpoint", checkpoint)
