@@ -15,7 +15,7 @@ import torch
 
 from apollo_data.audio import Samples
 from apollo_data.errors import DataError
-from apollo_model.network import BANDS, Apollo
+from apollo_model.network import BANDS, WIDEST_FEATURES, Apollo, block_frames
 
 # What a frame takes, measured on a CPU: the features and their convolution (before it, a
 # causal one pads a copy), and at the network's ends some complex numbers per bin. A CPU
@@ -23,8 +23,7 @@ from apollo_model.network import BANDS, Apollo
 # layers, and not yet measured.
 _TENSORS_CPU = 2
 _TENSORS_GPU = 40
-_BLOCK_TENSORS = 40 * 26  # what a block of 40 frames takes on a CPU
-_WIDEST_TENSORS = 40 * 8
+_BLOCK_TENSORS = 26  # what a block takes on a CPU
 _COMPLEX_PER_BIN = 7
 _MAX_CHUNK_SECONDS = 60.0  # longer saves no work worth saving, and progress would stand still
 _WORTHWHILE = 4  # a chunk shorter than so many contexts is better cut from fewer channels
@@ -82,19 +81,24 @@ def plan_chunks(network: Apollo, channels: int, max_memory_bytes: int) -> ChunkP
 
 def block_bytes(network: Apollo) -> int:
     """Return the size of the largest tensor that comes and goes with every block of frames."""
-    return _WIDEST_TENSORS * BANDS * network.feature_dim * 4
+    frame = _features_bytes(network)
+    return WIDEST_FEATURES * block_frames(frame) * frame
 
 
 def _frame_bytes(network: Apollo) -> int:
-    parameter = next(network.net.parameters())
-    on_cpu = parameter.device.type == "cpu"
+    on_cpu = next(network.net.parameters()).device.type == "cpu"
     tensors = _TENSORS_CPU + network.causal if on_cpu else _TENSORS_GPU
-    features = BANDS * network.feature_dim * parameter.element_size()
-    return tensors * features + 8 * _COMPLEX_PER_BIN * (network.hop_samples + 1)
+    return tensors * _features_bytes(network) + 8 * _COMPLEX_PER_BIN * (network.hop_samples + 1)
 
 
 def _fixed_bytes(network: Apollo) -> int:
-    return _BLOCK_TENSORS * BANDS * network.feature_dim * 4
+    frame = _features_bytes(network)
+    return _BLOCK_TENSORS * block_frames(frame) * frame
+
+
+def _features_bytes(network: Apollo) -> int:
+    """Return the size of one frame's features."""
+    return BANDS * network.feature_dim * next(network.net.parameters()).element_size()
 
 
 def restore_blocks(

@@ -26,9 +26,11 @@ _norm = functools.partial(nn.RMSNorm, eps=NORM_EPS)
 Memory = dict[nn.Module, Tensor]
 _Affine = tuple[Tensor, Tensor]
 
-# On a CPU, intermediate results of so many frames stay in its cache and are not mapped anew
-# by the allocator: this halves the time of a training step.
-_FRAMES_PER_BLOCK = 40
+# On a CPU, intermediate results of so many frames, and of so many bytes in the widest layer, stay
+# in its cache and are not mapped anew by the allocator: this halves the time of a training step.
+MOST_BLOCK_FRAMES = 40
+MOST_BLOCK_BYTES = 10_000_000
+WIDEST_FEATURES = 8  # times N
 
 
 class Apollo(nn.Module):
@@ -278,7 +280,9 @@ class _Roformer(nn.Module):
         self.weight = _Pointwise(channels, 3 * channels, 1, bias=False)
         self.output = _Pointwise(channels, channels, 1, bias=False)
         self.MLP = nn.Sequential(
-            _norm(channels), _Pointwise(channels, 8 * channels, 1, bias=False), nn.SiLU()
+            _norm(channels),
+            _Pointwise(channels, WIDEST_FEATURES * channels, 1, bias=False),
+            nn.SiLU(),
         )
         self.MLP_output = _Pointwise(4 * channels, channels, 1, bias=False)
         pairs = torch.arange(0, channels // HEADS, 2, dtype=torch.float64) / (channels // HEADS)
@@ -365,9 +369,10 @@ def _in_blocks(
     then need few large tensors at a time.
     """
     first = frames[0]
-    if not _on_cpu(first) or len(first) <= _FRAMES_PER_BLOCK:
+    count = block_frames(first.nbytes // len(first))
+    if not _on_cpu(first) or len(first) <= count:
         return function(*frames)
-    blocks = zip(*(tensor.split(_FRAMES_PER_BLOCK) for tensor in frames), strict=True)
+    blocks = zip(*(tensor.split(count) for tensor in frames), strict=True)
     if torch.is_grad_enabled():
         return torch.cat([function(*block) for block in blocks])
     start = 0
@@ -379,6 +384,11 @@ def _in_blocks(
         start += len(result)
     assert out is not None
     return out
+
+
+def block_frames(frame_bytes: int) -> int:
+    """Return how many frames of features, each of so many bytes, make a block on a CPU."""
+    return max(1, min(MOST_BLOCK_FRAMES, MOST_BLOCK_BYTES // (WIDEST_FEATURES * frame_bytes)))
 
 
 def _on_cpu(tensor: Tensor) -> bool:
