@@ -80,7 +80,7 @@ def _reason(path: Path, error: Exception) -> str:
 
 
 # What decoding may open: neither playlists nor anything else that names further files.
-_DEMUXERS = (
+DEMUXERS = (
     "aac,ac3,aiff,amr,ape,asf,au,caf,dsf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,"
     "mpc,mpeg,ogg,tak,tta,voc,w64,wav,wv"
 )
@@ -116,7 +116,7 @@ def decode(path: Path, out: Path, timeout_seconds: float = 3600.0) -> None:
     """
     with whole_file(out) as temporary:
         source = ffmpeg.input(
-            f"file:{path.resolve()}", protocol_whitelist="file", format_whitelist=_DEMUXERS
+            f"file:{path.resolve()}", protocol_whitelist="file", format_whitelist=DEMUXERS
         )
         graph = source.audio.output(
             f"file:{temporary.resolve()}", format="wav", acodec="pcm_f32le", rf64="auto"

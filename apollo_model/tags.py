@@ -23,6 +23,7 @@ import mutagen.mp4
 import mutagen.oggopus
 import mutagen.wave
 
+from apollo_data.audio import DEMUXERS
 from apollo_data.ffmpeg_tool import find_ffmpeg
 from apollo_model.tag_names import (
     BY_ID3,
@@ -196,6 +197,7 @@ def _from_comments(source: Any) -> Tags:
 def _read_by_ffmpeg(path: Path) -> Tags:
     """Read texts of kinds that mutagen does not know: RIFF's own in WAV, Matroska, CAF."""
     command = [find_ffmpeg(), "-v", "error", "-nostdin", "-protocol_whitelist", "file"]
+    command += ["-format_whitelist", DEMUXERS]
     command += ["-i", f"file:{path.resolve()}", "-f", "ffmetadata", "-"]
     try:
         told = subprocess.run(
