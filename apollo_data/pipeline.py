@@ -3,21 +3,22 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from apollo_data.building import BuildReport, ShardPart, build_part, build_shards
-from apollo_data.changes import differences
-from apollo_data.codec import require_encoders
+from apollo_data.activity.stage import activity_origin, detect_activity
+from apollo_data.catalog.stage import make_catalog
+from apollo_data.codec.round_trip import require_encoders
 from apollo_data.console import Console
 from apollo_data.errors import DataError
-from apollo_data.manifest import Header, Manifest, read_header, read_manifest
-from apollo_data.pairing import align_pairs
-from apollo_data.planning import plan_mixes, plan_origin
+from apollo_data.mixing.plan import plan_mixes, plan_origin
+from apollo_data.pairing.stage import align_pairs
 from apollo_data.records import AlignedPair, StemActivity, Track
-from apollo_data.rejects import refuse_share, refuse_too_many, tell_rejections
 from apollo_data.settings import Settings
-from apollo_data.sources.demo import write_demo
-from apollo_data.stages import activity_origin, detect_activity, make_catalog
+from apollo_data.shards.build import BuildReport, ShardPart, build_part, build_shards
+from apollo_data.sources.demo.songs import write_demo
 from apollo_data.storage import folder_lock
-from apollo_data.workfolder import WorkFolder
+from apollo_data.workspace.folder import WorkFolder
+from apollo_data.workspace.manifest import Header, Manifest, read_header, read_manifest
+from apollo_data.workspace.rebuild_reasons import differences
+from apollo_data.workspace.rejects import refuse_share, refuse_too_many, tell_rejections
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The rows that the stages hand to one another, and the names that the field gave to things.
 
 Every row is a frozen dataclass and stands as one JSON object in a manifest (see
-`apollo_data.manifest`). Units live in the names; paths are relative to the root that the
+`apollo_data.workspace.manifest`). Units live in the names; paths are relative to the root that the
 manifest's first row names.
 """
 

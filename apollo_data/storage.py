@@ -74,6 +74,15 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def size_and_time(file: Path) -> tuple[int, int]:
+    """Return a file's size in bytes and its modification time in ns; -1 and -1 if it is missing."""
+    try:
+        state = file.stat()
+    except OSError:
+        return -1, -1
+    return state.st_size, state.st_mtime_ns
+
+
 def key_of(*parts: Any) -> str:
     """Hash plain data (settings, rows, other keys) into the key by which finished work is known.
 

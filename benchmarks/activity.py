@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from apollo_data.activity import detect
+from apollo_data.activity.detect import detect
 from apollo_data.settings import ActivitySettings
 from benchmarks.figure import Figure, seconds
 

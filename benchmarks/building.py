@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from apollo_data.building import ShardPart
 from apollo_data.console import Console
 from apollo_data.mixing import rendering
 from apollo_data.pipeline import build_h5, build_h5_part
 from apollo_data.settings import Settings, parse_settings
 from apollo_data.shards import ShardWriter
-from apollo_data.sources.demo import write_demo
-from apollo_data.workfolder import WorkFolder
+from apollo_data.shards.build import ShardPart
+from apollo_data.sources.demo.songs import write_demo
+from apollo_data.workspace.folder import WorkFolder
 from benchmarks.figure import Figure
 
 _QUIET = Console(quiet=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from apollo_data.codec import round_trip
-from apollo_data.ffmpeg_tool import find_ffmpeg
+from apollo_data.audio.ffmpeg import find_ffmpeg
+from apollo_data.codec.round_trip import round_trip
+from apollo_data.parallel import parallel_map
 from apollo_data.records import Coding
-from apollo_data.runner import run
 from apollo_data.settings import CodecSettings
 from benchmarks.figure import Figure, seconds
 
@@ -23,8 +23,8 @@ def measure(folder: Path) -> list[Figure]:
     batched = seconds(lambda: _batch(_CLIPS))
     single = seconds(lambda: [_one(clip, folder) for clip in _clips()])
     name, plain = "MP3 round trips, 32 a process", "a process each way"
-    list(run(_batch, [1] * 4, 2))  # starts the processes
-    both = seconds(lambda: list(run(_batch, [_CLIPS] * 4, 2)))
+    list(parallel_map(_batch, [1] * 4, 2))  # starts the processes
+    both = seconds(lambda: list(parallel_map(_batch, [_CLIPS] * 4, 2)))
     return [
         Figure(name, _CLIPS / batched, "clips/s", _CLIPS / single, plain),
         Figure("the same, 2 workers", 4 * _CLIPS / both, "clips/s", _CLIPS / single, plain),

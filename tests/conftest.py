@@ -1,9 +1,13 @@
 """Fixtures for all tests."""
 
+import signal
 from pathlib import Path
 
 import pytest
-from small_songs import write_songs
+from helpers.small_songs import write_songs
+
+# A shell starts background jobs with SIGINT ignored, and so would be every program the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from small_songs import small_settings
+from helpers.small_songs import small_settings
 from typer.testing import CliRunner
 
 from apollo_data.cli import app as data_app

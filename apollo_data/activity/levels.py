@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from apollo_data.audio import Samples, probe, sound_blocks
+from apollo_data.audio.files import Samples, probe, sound_blocks
 
 BLOCK_SECONDS = 10.0
 _SILENT_POWER = 1e-12  # -120 dB, far below 16-bit rounding

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from apollo_data.audio.spans import frames_of_spans
 from apollo_data.records import ActiveSpan
-from apollo_data.spans import frames_of_spans
 
 _FRAME_SECONDS = 0.01
 

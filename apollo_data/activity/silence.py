@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from apollo_data.activity.levels import BLOCK_SECONDS
-from apollo_data.audio import probe, sound_blocks
+from apollo_data.audio.files import probe, sound_blocks
+from apollo_data.audio.spans import merge_spans
 from apollo_data.records import ActiveSpan
 from apollo_data.settings import ActivitySettings
-from apollo_data.spans import merge_spans
 
 HEEDED: dict[str, Any] = {"min_gap_seconds": True, "pydub": True}
 """The settings that play a part."""

@@ -17,11 +17,11 @@ import soxr
 
 from apollo_data.activity.levels import frame_blocks
 from apollo_data.activity.runs import hold, without_clicks
-from apollo_data.audio import Samples, probe
+from apollo_data.audio.files import Samples, probe
+from apollo_data.audio.spans import spans_of_frames
 from apollo_data.errors import ToolError
 from apollo_data.records import ActiveSpan
 from apollo_data.settings import ActivitySettings, SileroSettings
-from apollo_data.spans import spans_of_frames
 
 HEEDED: dict[str, Any] = {
     "min_active_seconds": True,

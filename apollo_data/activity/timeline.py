@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apollo_data.activity.levels import frame_blocks
-from apollo_data.audio import probe, samples_at
+from apollo_data.audio.files import probe, samples_at
 from apollo_data.records import ActiveSpan
 from apollo_data.storage import whole_file
 

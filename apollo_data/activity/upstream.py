@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from apollo_data.activity.levels import frame_blocks
+from apollo_data.audio.spans import merge_spans
 from apollo_data.records import ActiveSpan
 from apollo_data.settings import ActivitySettings
-from apollo_data.spans import merge_spans
 
 HEEDED: dict[str, Any] = {}
 """The settings that play a part: none."""

@@ -18,7 +18,7 @@ from apollo_data.activity.energy import spans_of_onsets, thresholds_of
 from apollo_data.activity.levels import BLOCK_SECONDS, Levels, measure_levels
 from apollo_data.activity.runs import runs_of
 from apollo_data.activity.silero import CHUNK_SECONDS, RATE, SpeechMeter, speech_chunks
-from apollo_data.audio import read_sound
+from apollo_data.audio.files import read_sound
 from apollo_data.records import ActiveSpan
 from apollo_data.settings import ActivitySettings
 

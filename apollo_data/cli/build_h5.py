@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from apollo_data.building import BuildReport, ShardPart
 from apollo_data.cli.options import ALL_CORES, Config, Quiet, Strict, Workers, read_settings
 from apollo_data.console import Console
+from apollo_data.parallel import WHOLE_CLUSTER, cluster
 from apollo_data.pipeline import build_h5 as run_build
 from apollo_data.pipeline import build_h5_part
 from apollo_data.records import SPLITS, ShardInfo
-from apollo_data.runner import WHOLE_CLUSTER, cluster
-from apollo_data.workfolder import WorkFolder
+from apollo_data.shards.build import BuildReport, ShardPart
+from apollo_data.workspace.folder import WorkFolder
 
 
 def register(app: typer.Typer) -> None:

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+from apollo_data.catalog.stage import make_catalog
 from apollo_data.cli.options import ALL_CORES, Config, Quiet, Strict, Workers, read_settings
 from apollo_data.console import Console
 from apollo_data.records import SPLITS
-from apollo_data.rejects import refuse_too_many, tell_rejections
-from apollo_data.stages import make_catalog
-from apollo_data.workfolder import WorkFolder
+from apollo_data.workspace.folder import WorkFolder
+from apollo_data.workspace.rejects import refuse_too_many, tell_rejections
 
 
 def register(app: typer.Typer) -> None:

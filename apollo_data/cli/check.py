@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from apollo_data.checking import check_data, write_exclusions
 from apollo_data.cli.options import ALL_CORES, Config, Json, Quiet, Source, Workers, read_settings
 from apollo_data.console import Console
 from apollo_data.errors import DataError
-from apollo_data.workfolder import WorkFolder
+from apollo_data.validation.check import check_data, write_exclusions
+from apollo_data.workspace.folder import WorkFolder
 
 
 def register(app: typer.Typer) -> None:

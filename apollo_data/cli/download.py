@@ -9,11 +9,11 @@ import typer
 
 from apollo_data.cli.options import Quiet, Source
 from apollo_data.console import Console
-from apollo_data.download import download_source
+from apollo_data.download.fetch import download_source
+from apollo_data.download.unpack import readable
 from apollo_data.errors import ApolloError
-from apollo_data.sources import reference
+from apollo_data.settings import facts as committed
 from apollo_data.storage import write_text
-from apollo_data.unpacking import readable
 
 _ACCEPTED = ".licence-accepted.json"
 
@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
         if mirror is not None and archive is not None:
             raise typer.BadParameter("--mirror and --archive exclude each other")
         console = Console(quiet)
-        facts = reference.source_facts(source.value)
+        facts = committed.source_facts(source.value)
         _agree(facts, out / facts.name / _ACCEPTED, accept_licence, console)
         folder = download_source(
             facts, out, console, mirror=mirror, archive=archive, keep_archive=keep_archive
@@ -61,7 +61,7 @@ def register(app: typer.Typer) -> None:
         console.result(str(folder))
 
 
-def _agree(facts: reference.SourceFacts, accepted: Path, accept: bool, console: Console) -> None:
+def _agree(facts: committed.SourceFacts, accepted: Path, accept: bool, console: Console) -> None:
     """Show the licence and have it accepted, once for each folder and licence."""
     licence = {"licence": facts.licence, "address": facts.licence_address}
     try:

@@ -8,10 +8,10 @@ import typer
 
 from apollo_data.cli.options import ALL_CORES, Config, Quiet, Songs, Strict, Workers, read_settings
 from apollo_data.console import Console
+from apollo_data.mixing.previews import describe_stems, write_previews
 from apollo_data.pipeline import plan_prepared, prepare
-from apollo_data.previews import describe_stems, write_previews
-from apollo_data.rejects import refuse_too_many
-from apollo_data.workfolder import WorkFolder
+from apollo_data.workspace.folder import WorkFolder
+from apollo_data.workspace.rejects import refuse_too_many
 
 
 class _Split(str, Enum):

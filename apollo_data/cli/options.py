@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from apollo_data.runner import default_workers
+from apollo_data.parallel import default_workers
 from apollo_data.settings import Settings, load_settings
 
 Config = Annotated[

@@ -8,7 +8,10 @@ from typing import Annotated, get_args
 
 import typer
 
+from apollo_data.activity.ground_truth import score_detectors
 from apollo_data.activity.score import ClassScore
+from apollo_data.activity.stage import summarise_activity, summary_json
+from apollo_data.activity.timelines import draw_timelines
 from apollo_data.cli.options import (
     ALL_CORES,
     Config,
@@ -21,12 +24,9 @@ from apollo_data.cli.options import (
 )
 from apollo_data.console import Console
 from apollo_data.pipeline import find_tracks, prepare
-from apollo_data.rejects import refuse_too_many, tell_rejections
 from apollo_data.settings import ActivitySettings, DetectorName, Settings
-from apollo_data.stages import summarise_activity, summary_json
-from apollo_data.timelines import draw_timelines
-from apollo_data.truth import score_detectors
-from apollo_data.workfolder import WorkFolder
+from apollo_data.workspace.folder import WorkFolder
+from apollo_data.workspace.rejects import refuse_too_many, tell_rejections
 
 _NAMES = get_args(DetectorName)
 

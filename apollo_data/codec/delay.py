@@ -9,11 +9,11 @@ import functools
 import numpy as np
 import scipy
 
-from apollo_data.audio import Samples
+from apollo_data.audio.files import Samples
 from apollo_data.codec.formats import FORMATS
 from apollo_data.codec.graphs import Job, encode_and_decode
 from apollo_data.errors import ToolError
-from apollo_data.randomness import generator
+from apollo_data.random_streams import generator
 from apollo_data.records import Coding
 
 _TEST_SECONDS, _SILENT_SECONDS = 0.6, 0.1

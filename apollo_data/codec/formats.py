@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from apollo_data.audio.ffmpeg import find_ffmpeg
 from apollo_data.codec.mp3 import mp3_bitrate_kbps
 from apollo_data.codec.mp4 import mp4_bitrate_kbps
 from apollo_data.codec.ogg import ogg_bitrate_kbps
 from apollo_data.errors import ToolError
-from apollo_data.ffmpeg_tool import find_ffmpeg
 from apollo_data.records import Coding
 
 _LOWEST_MPEG1_KBPS = 32

@@ -11,12 +11,12 @@ from typing import Any
 import ffmpeg
 import numpy as np
 
-from apollo_data.audio import Samples
+from apollo_data.audio.ffmpeg import run_ffmpeg
+from apollo_data.audio.files import Samples
 from apollo_data.codec.formats import FORMATS, encoder_options
 from apollo_data.errors import AudioError
-from apollo_data.ffmpeg_tool import run_ffmpeg
 from apollo_data.records import Coding
-from apollo_data.scratch import scratch_folder
+from apollo_data.workspace.temporary_folders import scratch_folder
 
 _MEMORY_FOLDER = Path("/dev/shm")
 _MIN_FREE_BYTES = 1 << 30

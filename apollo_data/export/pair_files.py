@@ -12,10 +12,10 @@ import numpy.typing as npt
 import scipy.io.wavfile
 import soundfile
 
-from apollo_data.audio import Samples
+from apollo_data.audio.files import Samples
 from apollo_data.console import Console
 from apollo_data.export.folder import ExportReport
-from apollo_data.runner import run
+from apollo_data.parallel import parallel_map
 from apollo_data.shards import ShardReader
 from apollo_data.storage import whole_file
 
@@ -152,7 +152,7 @@ def write_all_pairs(
     """Write all files that are not there yet, shard by shard."""
     with (
         console.progress(title, sum(task.pairs for task in tasks), "pairs") as advance,
-        contextlib.closing(run(write_pairs, tasks, workers)) as results,
+        contextlib.closing(parallel_map(write_pairs, tasks, workers)) as results,
     ):
         for done in results:
             advance(done.task.pairs)

@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 
 from apollo_data.console import Console
+from apollo_data.download.unpack import require_room
 from apollo_data.errors import DataError
 from apollo_data.export.folder import ExportReport, export_folder
 from apollo_data.export.pair_files import (
@@ -22,8 +23,7 @@ from apollo_data.export.pair_files import (
 )
 from apollo_data.shards import find_shards
 from apollo_data.storage import key_of, whole_file
-from apollo_data.unpacking import require_room
-from apollo_data.workfolder import shards_in
+from apollo_data.workspace.folder import shards_in
 
 TABLE = "pairs.csv"
 COLUMNS = tuple(field.name for field in dataclasses.fields(PairRow))

@@ -8,14 +8,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from apollo_data.audio import files_of, read_sound
+from apollo_data.audio.files import files_of, read_sound
+from apollo_data.audio.spans import frames_of_spans, merge_spans
 from apollo_data.console import Console
 from apollo_data.export.folder import ExportReport
-from apollo_data.manifest import Manifest
+from apollo_data.parallel import parallel_map
 from apollo_data.records import ActiveSpan, Mixture, Stem, StemActivity, Track
-from apollo_data.runner import run
-from apollo_data.spans import frames_of_spans, merge_spans
 from apollo_data.storage import whole_file
+from apollo_data.workspace.manifest import Manifest
 
 MIXTURE = "mixture"
 SAMPLE_RATE = 44100
@@ -104,7 +104,7 @@ def write_all_segments(
     total = sum(len(task.starts_seconds) for task in tasks)
     with (
         console.progress("segments", total, "segments") as advance,
-        contextlib.closing(run(write_segments, tasks, workers)) as results,
+        contextlib.closing(parallel_map(write_segments, tasks, workers)) as results,
     ):
         for done in results:
             segments = len(done.task.starts_seconds)

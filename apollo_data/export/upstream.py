@@ -12,6 +12,7 @@ Source: https://github.com/JusperLee/Apollo, look2hear/datas/musdb_moisesdb_data
 from pathlib import Path
 
 from apollo_data.console import Console
+from apollo_data.download.unpack import require_room
 from apollo_data.errors import DataError
 from apollo_data.export.folder import ExportReport, export_folder
 from apollo_data.export.pair_files import (
@@ -28,12 +29,11 @@ from apollo_data.export.segments import (
     plan_segments,
     write_all_segments,
 )
-from apollo_data.manifest import Manifest, read_manifest
 from apollo_data.records import STEM_CLASSES, StemActivity, Track
 from apollo_data.shards import find_shards
 from apollo_data.storage import key_of
-from apollo_data.unpacking import require_room
-from apollo_data.workfolder import WorkFolder, shards_in
+from apollo_data.workspace.folder import WorkFolder, shards_in
+from apollo_data.workspace.manifest import Manifest, read_manifest
 
 EVALUATION = {"valid": "eval", "test": "codec-test"}
 

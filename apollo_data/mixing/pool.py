@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from apollo_data.errors import DataError
-from apollo_data.mixing.cases import (
+from apollo_data.mixing.candidates import Offer
+from apollo_data.mixing.categories import (
     Case,
     any_mix,
     can_count,
@@ -16,8 +17,7 @@ from apollo_data.mixing.cases import (
     possible_categories,
 )
 from apollo_data.mixing.gains import gain_at
-from apollo_data.mixing.offer import Offer
-from apollo_data.randomness import GeneratorSeries
+from apollo_data.random_streams import GeneratorSeries
 from apollo_data.records import (
     Coding,
     MixRecipe,
@@ -28,7 +28,7 @@ from apollo_data.records import (
     category_of,
 )
 from apollo_data.settings import Settings, StemMixSettings
-from apollo_data.variants import draw_variant
+from apollo_data.settings.codec_variants import draw_variant
 
 _ATTEMPTS = 20
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from apollo_data.audio import Samples, files_of, read_sound
+from apollo_data.audio.files import Samples, files_of, read_sound
 from apollo_data.records import MixRecipe, MixtureClip, StemClip
 
 MAX_LIFT_DB = 30.0

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from apollo_data.audio.spans import frames_of_spans
 from apollo_data.records import ActiveSpan
-from apollo_data.spans import frames_of_spans
 
 _GRID_SECONDS = 0.01
 

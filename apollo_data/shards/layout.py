@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from apollo_data.audio import Samples
+from apollo_data.audio.files import Samples
 
 FORMAT = "apollo-shard"
 FORMAT_VERSION = 1

@@ -8,12 +8,12 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from apollo_data.audio import Samples
+from apollo_data.audio.files import Samples
 from apollo_data.errors import ApolloError, DataError
-from apollo_data.manifest import from_json
 from apollo_data.records import SPLITS, Coding, MixRecipe
 from apollo_data.shards.compression import require_filters
 from apollo_data.shards.layout import FORMAT, FORMAT_VERSION, to_float
+from apollo_data.workspace.manifest import from_json
 
 
 class ShardReader:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from apollo_data.errors import ApolloError, DataError
-from apollo_data.manifest import iterate_rows
 from apollo_data.records import MixRecipe, ShardInfo
 from apollo_data.shards.layout import INT16_FULL_SCALE, to_float
 from apollo_data.shards.reader import ShardReader, find_shards
 from apollo_data.storage import sha256_file
+from apollo_data.workspace.manifest import iterate_rows
 
 MANIFEST = "shards.jsonl"
 

@@ -10,8 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from apollo_data.audio import Samples
-from apollo_data.manifest import to_json
+from apollo_data.audio.files import Samples
 from apollo_data.records import MixRecipe
 from apollo_data.shards.compression import dataset_options
 from apollo_data.shards.layout import (
@@ -23,6 +22,7 @@ from apollo_data.shards.layout import (
     stem_scale,
     store,
 )
+from apollo_data.workspace.manifest import to_json
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""One module per source of music: where its songs lie, and what each of them holds."""
+"""Data sets: one module for each layout that songs can come in."""

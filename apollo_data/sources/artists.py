@@ -8,9 +8,9 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from apollo_data.randomness import stable_fraction
+from apollo_data.random_streams import stable_fraction
 from apollo_data.records import Rejection, Track
-from apollo_data.sources import reference
+from apollo_data.settings import facts as committed
 from apollo_data.sources.song import STAGE
 
 _GUESTS = re.compile(r"\s+(?:feat\.?|ft\.?|featuring)\s.*|\s*\(.*", re.IGNORECASE)
@@ -54,7 +54,7 @@ def split_of(song: str, artist: str, split_by: str) -> str:
 
 def official_test_artists() -> frozenset[str]:
     """Return the keys of the artists of MUSDB18-HQ's test set."""
-    songs = reference.official_songs("musdb18hq", "test")
+    songs = committed.official_songs("musdb18hq", "test")
     return frozenset(artist_key(name.partition(" - ")[0]) for name in songs)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from apollo_data.records import Rejection, Stem, Track
 from apollo_data.settings import CatalogSettings
-from apollo_data.sources import reference
+from apollo_data.settings import facts as committed
 from apollo_data.sources.artists import split_of
 from apollo_data.sources.song import (
     Look,
@@ -84,7 +84,7 @@ def _read_stems(
     description: dict[str, Any], folder: Path, root: Path, settings: CatalogSettings
 ) -> tuple[dict[str, _DescribedStem], list[Rejection]]:
     """Return what is there of each stem class, and what data.json names but cannot be used."""
-    classes = reference.stem_map(NAME)
+    classes = committed.stem_map(NAME)
     described: dict[str, _DescribedStem] = {}
     rejections: list[Rejection] = []
     for stem in description["stems"]:

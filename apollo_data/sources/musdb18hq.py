@@ -3,10 +3,10 @@
 import dataclasses
 from pathlib import Path
 
-from apollo_data.randomness import stable_fraction
+from apollo_data.random_streams import stable_fraction
 from apollo_data.records import Rejection, Track
 from apollo_data.settings import CatalogSettings
-from apollo_data.sources import reference
+from apollo_data.settings import facts as committed
 from apollo_data.sources.artists import split_of
 from apollo_data.sources.song import (
     Look,
@@ -35,7 +35,7 @@ def read_song(
 
     A song without any stem is meant to be whole, and misses nothing.
     """
-    found = {name: find_audio(folder, name) for name in ("mixture", *reference.stem_map(NAME))}
+    found = {name: find_audio(folder, name) for name in ("mixture", *committed.stem_map(NAME))}
     named = [file for file in found.values() if file]
     rejections = [
         *reject_unnamed(folder, root, named, "is not one of this layout's"),
@@ -52,7 +52,7 @@ def read_song(
         rejections += [reject(file, root, "no such file") for file in missing]
     stems = [
         describe_stem(stem_class, [usable[name]], root, look)
-        for name, stem_class in reference.stem_map(NAME).items()
+        for name, stem_class in committed.stem_map(NAME).items()
         if name in usable
     ]
     if not stems and not (is_whole and mixture):
@@ -87,7 +87,7 @@ def assign_splits(tracks: list[Track]) -> list[Track]:
     training songs with the smallest hashes by threshold, at least one where there are two.
     """
     training = [track.song for track in tracks if track.split == "train"]
-    titles = reference.official_songs(NAME, "valid")
+    titles = committed.official_songs(NAME, "valid")
     valid = {song for song in training if song.removeprefix(f"{NAME}/") in titles}
     if not valid and not any(track.split == "valid" for track in tracks):
         valid = {song for song in training if stable_fraction(song) < _VALID_SHARE}

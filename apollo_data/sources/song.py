@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from apollo_data.audio.file_scan import scan_file
 from apollo_data.errors import AudioError
-from apollo_data.levels import survey_file
 from apollo_data.records import FileFacts, Mixture, Rejection, Stem
 from apollo_data.settings import CatalogSettings
 
@@ -20,7 +20,7 @@ def look_with(known: dict[Path, FileFacts], root: Path, settings: CatalogSetting
     """Return a `Look` that takes what is known already and looks at the other files itself."""
 
     def look(path: Path) -> FileFacts:
-        facts = known.get(path) or survey_file(path, root, settings)
+        facts = known.get(path) or scan_file(path, root, settings)
         if facts.problem:
             raise AudioError(f"{path}: {facts.problem}")
         return facts

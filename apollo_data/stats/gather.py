@@ -15,14 +15,14 @@ import numpy.typing as npt
 
 from apollo_data.console import Console
 from apollo_data.errors import DataError
-from apollo_data.manifest import iterate_rows
 from apollo_data.records import SPLITS, MixRecipe
 from apollo_data.shards import ShardReader, find_shards
 from apollo_data.stats.codings import Codings, asked_for, coded_of, coding_label
 from apollo_data.stats.distribution import Distribution
 from apollo_data.stats.recipes import RecipeCounts
 from apollo_data.stats.sound import PairSound, measure_pair
-from apollo_data.workfolder import WorkFolder, shards_in
+from apollo_data.workspace.folder import WorkFolder, shards_in
+from apollo_data.workspace.manifest import iterate_rows
 
 SOUND_NAMES = tuple(
     field.name for field in dataclasses.fields(PairSound) if not field.name.endswith("_hz")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from apollo_data.audio import Samples
+from apollo_data.audio.files import Samples
 
 EDGE_DB = -20.0
 """A frequency counts as coded if the coded side is at most this far below the target there."""

@@ -8,10 +8,11 @@ import typer
 
 from apollo_data.cli.options import Json
 from apollo_data.console import Console
-from apollo_model.benchmark import Benchmark, measure
+from apollo_model.benchmark.speed import Benchmark, measure
+from apollo_model.checkpoint.prepare import load_prepared
 from apollo_model.cli.options import Device, Dtype, DtypeName
-from apollo_model.network import Apollo
-from apollo_model.precision import choose_device, choose_dtype, load_prepared, prepare_network
+from apollo_model.network.apollo import Apollo
+from apollo_model.network.precision import choose_device, choose_dtype, prepare_network
 
 _RUNS = {"cpu": 10, "cuda": 1000}
 

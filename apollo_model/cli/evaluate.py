@@ -9,9 +9,9 @@ import typer
 from apollo_data.cli.options import Config, Json, Quiet
 from apollo_data.console import Console
 from apollo_data.settings import load_settings
-from apollo_model.checkpoint import load_network
-from apollo_model.evaluation import evaluate as run_evaluation
-from apollo_model.report import score_tables
+from apollo_model.checkpoint.formats import load_network
+from apollo_model.evaluation.score import evaluate as run_evaluation
+from apollo_model.evaluation.tables import score_tables
 
 
 def register(app: typer.Typer) -> None:

@@ -8,7 +8,7 @@ import typer
 from apollo_data.cli.options import Json
 from apollo_data.console import Console
 from apollo_data.storage import write_text
-from apollo_model.describe import describe_checkpoint, info_json, info_rows, model_card
+from apollo_model.checkpoint.describe import describe_checkpoint, info_json, info_rows, model_card
 
 
 def register(app: typer.Typer) -> None:

@@ -10,18 +10,18 @@ import typer
 
 from apollo_data.cli.options import Json, Quiet
 from apollo_data.console import Console
-from apollo_model.audio_out import OutputFormat
+from apollo_model.checkpoint.hub import PUBLISHED
+from apollo_model.checkpoint.prepare import load_prepared
 from apollo_model.cli.options import Checkpoint, Device, Dtype, DtypeName, parse_bytes
-from apollo_model.hub import PUBLISHED
-from apollo_model.precision import load_prepared
-from apollo_model.restore import (
+from apollo_model.restore.audio_out import OutputFormat
+from apollo_model.restore.files import (
     FAILED,
     RESTORED,
     SKIPPED,
     RestoreOptions,
     RestoreReport,
 )
-from apollo_model.restore import restore as run_restore
+from apollo_model.restore.files import restore as run_restore
 
 
 class Format(str, enum.Enum):

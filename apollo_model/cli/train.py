@@ -8,7 +8,7 @@ import typer
 from apollo_data.cli.options import Config, Quiet
 from apollo_data.console import Console
 from apollo_data.settings import load_settings
-from apollo_model.training import train as run_training
+from apollo_model.training.run import train as run_training
 
 
 def register(app: typer.Typer) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy.typing as npt
 
-from apollo_data.clips import Clip, make_clips
 from apollo_data.errors import AudioError
 from apollo_data.records import MixRecipe
 from apollo_data.settings import Settings
 from apollo_data.shards import common_scale, store
+from apollo_data.shards.clips import Clip, make_clips
 
 StoredPair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 """(coded, clean), each (2, samples) int16 or float32."""

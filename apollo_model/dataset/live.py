@@ -12,11 +12,11 @@ import torch
 from torch.utils.data import get_worker_info
 
 from apollo_data.errors import DataError
-from apollo_data.manifest import read_manifest
 from apollo_data.mixing import MixPool
 from apollo_data.records import MixRecipe, StemActivity, Track
 from apollo_data.settings import Settings
-from apollo_data.workfolder import WorkFolder
+from apollo_data.workspace.folder import WorkFolder
+from apollo_data.workspace.manifest import read_manifest
 from apollo_model.dataset.batch import PairBatch, put
 from apollo_model.dataset.coding import StoredPair, make_pairs
 from apollo_model.dataset.pairs import PairDataset

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch.utils.data import Dataset
 
-from apollo_data.randomness import generator
+from apollo_data.random_streams import generator
 from apollo_model.dataset.batch import Pair, PairBatch
 from apollo_model.dataset.buffers import Buffers
 

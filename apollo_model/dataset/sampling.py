@@ -8,7 +8,7 @@ import numpy.typing as npt
 from torch.utils.data import Sampler
 
 from apollo_data.errors import DataError
-from apollo_data.randomness import generator
+from apollo_data.random_streams import generator
 
 
 class ShardBatches(Sampler[list[int]]):

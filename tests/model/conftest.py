@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_songs import tiny_settings, write_songs
+from helpers.small_songs import tiny_settings, write_songs
 
 from apollo_data.console import Console
 from apollo_data.pipeline import build_h5
-from apollo_data.workfolder import WorkFolder
+from apollo_data.workspace.folder import WorkFolder
 
 torch.set_num_threads(1)  # the tests run in several processes
 

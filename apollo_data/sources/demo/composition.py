@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apollo_data.randomness import generator
+from apollo_data.random_streams import generator
 from apollo_data.records import STEM_CLASSES
 
 BEATS_A_BAR = 4

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apollo_data.randomness import generator, stable_fraction
+from apollo_data.random_streams import generator, stable_fraction
 from apollo_data.sources.artists import split_of
 
 MUSDB18HQ, MOISESDB = "musdb18hq", "moisesdb"

@@ -1,0 +1,66 @@
+"""ffmpeg: found once, and run on graphs made with ffmpeg-python."""
+
+import functools
+import subprocess
+from typing import Any
+
+import ffmpeg
+
+from apollo_data.audio.ffmpeg_choice import choose_ffmpeg
+from apollo_data.errors import AudioError
+
+
+@functools.cache
+def find_ffmpeg() -> str:
+    """Return the ffmpeg to use, as `apollo_data.audio.ffmpeg_choice` tells.
+
+    Raises
+    ------
+    ToolError
+        There is none, or it cannot write MP3.
+    """
+    return choose_ffmpeg()
+
+
+@functools.cache
+def ffmpeg_version() -> str:
+    """Return the version of the ffmpeg in use, as it calls itself."""
+    banner = subprocess.run(
+        [find_ffmpeg(), "-version"], capture_output=True, text=True, timeout=60
+    ).stdout
+    return banner.split(" Copyright")[0].removeprefix("ffmpeg version ").strip()
+
+
+def run_ffmpeg(graph: Any, timeout_seconds: float) -> None:
+    """Run a graph made with ffmpeg-python; once more where it hung or was killed.
+
+    Raises
+    ------
+    AudioError
+        ffmpeg failed, or took longer than `timeout_seconds` twice.
+    """
+    command = ffmpeg.compile(
+        graph.global_args("-hide_banner", "-loglevel", "error", "-nostdin"),
+        cmd=find_ffmpeg(),
+        overwrite_output=True,
+    )
+    done = _run_once(command, timeout_seconds)
+    if done is None or done.returncode < 0:  # a busy machine's fault more often than the sound's
+        done = _run_once(command, timeout_seconds)
+    if done is None:
+        raise AudioError(f"ffmpeg took longer than {timeout_seconds:g} s, twice")
+    if done.returncode != 0:
+        words = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise AudioError(f"ffmpeg failed: {words[-1] if words else f'exit {done.returncode}'}")
+
+
+def _run_once(
+    command: list[str], timeout_seconds: float
+) -> subprocess.CompletedProcess[bytes] | None:
+    """Run a command and return what became of it; None where it took too long."""
+    try:
+        return subprocess.run(
+            command, capture_output=True, timeout=timeout_seconds, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        return None

@@ -1,0 +1,82 @@
+"""Look at every audio file of the songs once, in parallel, and remember what was seen."""
+
+import contextlib
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from apollo_data.audio.file_scan import scan_file
+from apollo_data.console import Console
+from apollo_data.parallel import parallel_map
+from apollo_data.records import FileFacts
+from apollo_data.settings import CatalogSettings
+from apollo_data.storage import key_of
+from apollo_data.workspace.manifest import is_current, write_manifest
+from apollo_data.workspace.progress import kept_rows, saving
+
+MANIFEST = "files.jsonl"
+
+
+def scan_files(
+    files: Sequence[Path],
+    root: Path,
+    folder: Path,
+    settings: CatalogSettings,
+    workers: int,
+    console: Console,
+) -> dict[Path, FileFacts]:
+    """Return what is known about each file, reading those that are new or have changed.
+
+    Parameters
+    ----------
+    files
+        Audio files below `root`.
+    root
+        The folder that the rows' paths are relative to.
+    folder
+        The working folder; what was seen is written to files.jsonl in it. A file of the same
+        size and modification time is not read again.
+    settings, workers, console
+        What is looked at, on how many processes, and where progress is shown.
+    """
+    manifest = folder / MANIFEST
+    key = key_of(settings.measure, settings.sha256)
+    known = _known(manifest, root, key)
+    facts = {file: row for file in files if (row := known.get(_state(file, root)))}
+    new = [file for file in files if file not in facts]
+    look = functools.partial(scan_file, root=root, settings=settings)
+
+    def save() -> None:
+        rows = [facts[file] for file in files if file in facts]
+        write_manifest(manifest, "files", rows, key, root)
+
+    with (
+        saving(save) as tick,
+        console.progress("files", len(new), "files") as advance,
+        contextlib.closing(parallel_map(look, new, workers)) as rows,
+    ):
+        for file, row in zip(new, rows, strict=True):
+            facts[file] = row
+            advance(1)
+            tick()
+    if new or len(facts) != len(known) or not manifest.exists():
+        save()
+    return facts
+
+
+_State = tuple[str, int, int]
+
+
+def _state(file: Path, root: Path) -> _State:
+    """Return a file's name, size and modification time; a missing file has never been seen."""
+    try:
+        state = file.stat()
+    except OSError:
+        return "", 0, 0
+    return file.relative_to(root).as_posix(), state.st_size, state.st_mtime_ns
+
+
+def _known(manifest: Path, root: Path, key: str) -> dict[_State, FileFacts]:
+    """Return what an earlier run has written; nothing if it asked for something else."""
+    rows = kept_rows(manifest, "files", FileFacts, root) if is_current(manifest, key) else []
+    return {(row.path, row.bytes, row.modified_ns): row for row in rows}

@@ -1,0 +1,1 @@
+"""Downloads: fetch with resume, verify, unpack safely."""

@@ -1,0 +1,259 @@
+"""The user's own pairs: decoded, aligned, and cut into clips."""
+
+import contextlib
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from apollo_data.activity.detect import detect
+from apollo_data.audio.file_scan import measure
+from apollo_data.audio.files import (
+    AudioInfo,
+    Samples,
+    decode,
+    is_lossless,
+    probe,
+    read_sound,
+    samples_at,
+)
+from apollo_data.audio.spans import frames_of_spans
+from apollo_data.console import Console
+from apollo_data.errors import AudioError
+from apollo_data.pairing.alignment import Alignment, correlate
+from apollo_data.parallel import parallel_map
+from apollo_data.records import AlignedPair, PairClip, PairedFiles, Rejection, Track
+from apollo_data.settings import Settings
+from apollo_data.storage import key_of
+from apollo_data.workspace.folder import WorkFolder, refuse_rejections
+from apollo_data.workspace.manifest import (
+    Header,
+    Manifest,
+    is_current,
+    read_manifest,
+    write_manifest,
+)
+from apollo_data.workspace.rejects import part_rejections
+
+STAGE = "align"
+_BLOCK_SECONDS = 30.0
+_BLOCKS = 8
+_LARGEST_DRIFT_SAMPLES = 100
+_TURNED = -0.5
+
+
+@dataclass(frozen=True)
+class _Task:
+    song: str
+    split: str
+    pair: PairedFiles
+
+
+def align_pairs(
+    tracks: Manifest[Track], work: WorkFolder, settings: Settings, workers: int, console: Console
+) -> Manifest[AlignedPair]:
+    """Find out how much later each degraded side is, and write pairs.jsonl.
+
+    Sides that are not WAV, FLAC or AIFF are decoded once, to WAV files in `work.decoded`.
+    """
+    tasks = [_Task(row.song, row.split, row.pair) for row in tracks.rows if row.pair]
+    if not tasks and not work.pairs.exists():
+        return Manifest(Header("pairs", ""), (), tracks.root)
+    key = key_of(
+        tracks.header.key,
+        settings.paired.model_dump(mode="json"),
+        settings.activity.model_dump(mode="json"),
+        settings.sample_rate,
+    )
+    if is_current(work.pairs, key):
+        if settings.strict:
+            refuse_rejections(row for row in work.read_rejects() if row.stage == STAGE)
+        return read_manifest(work.pairs, "pairs", AlignedPair)
+    outcomes = _align_all(tasks, tracks.root, work.decoded, settings, workers, console)
+    rows, rejections = part_rejections(outcomes, settings.strict)
+    work.record_rejects([STAGE], rejections)
+    write_manifest(work.pairs, "pairs", rows, key, tracks.root)
+    return read_manifest(work.pairs, "pairs", AlignedPair)
+
+
+def _align_all(
+    tasks: Sequence[_Task],
+    root: Path,
+    decoded: Path,
+    settings: Settings,
+    workers: int,
+    console: Console,
+) -> Iterator[AlignedPair | Rejection]:
+    align = functools.partial(_align_or_reject, root=root, decoded=decoded, settings=settings)
+    with (
+        console.progress("pairs", len(tasks), "pairs") as advance,
+        contextlib.closing(parallel_map(align, tasks, workers)) as outcomes,
+    ):
+        for outcome in outcomes:
+            advance(1)
+            yield outcome
+
+
+def _align_or_reject(
+    task: _Task, root: Path, decoded: Path, settings: Settings
+) -> AlignedPair | Rejection:
+    for path in (task.pair.clean, task.pair.degraded):
+        try:
+            file = readable(root / path, decoded)
+            measure(file, _stereo(file))
+        except AudioError as error:
+            return Rejection(path, STAGE, str(error).removeprefix(f"{root / path}: "))
+    try:
+        return _align(task, root, decoded, settings)
+    except AudioError as error:
+        return Rejection(task.pair.degraded, STAGE, str(error))
+
+
+def readable(path: Path, decoded: Path) -> Path:
+    """Return a file that can be read at any place: the file itself, or its decoded form.
+
+    Raises
+    ------
+    AudioError
+        The file is missing or cannot be decoded.
+    """
+    if is_lossless(path):
+        return path
+    state = path.stat()
+    name = key_of(str(path.resolve()), state.st_size, state.st_mtime_ns)[:32]
+    out = decoded / f"{name}.wav"
+    if not out.is_file():
+        decode(path, out)
+    return out
+
+
+def _stereo(path: Path) -> AudioInfo:
+    info = probe(path)
+    if info.channels > 2:
+        raise AudioError(f"{path}: has {info.channels} channels, expected 1 or 2")
+    return info
+
+
+def _align(task: _Task, root: Path, decoded: Path, settings: Settings) -> AlignedPair:
+    """Align one pair.
+
+    Raises
+    ------
+    AudioError
+        The two sides do not agree at any lag, or not at one lag throughout.
+    """
+    rate = settings.sample_rate
+    clean, degraded = (readable(root / path, decoded) for path in _sides(task.pair))
+    lengths = [samples_at(probe(file), rate) for file in (clean, degraded)]
+    found = _best_lag(clean, degraded, min(lengths), settings)
+    shared = min(lengths[0], lengths[1] - found.lag_samples) - max(0, -found.lag_samples)
+    spans = detect([clean], "pair", settings.activity)
+    source = root / task.pair.degraded
+    return AlignedPair(
+        song=task.song,
+        split=task.split,
+        clean=task.pair.clean,
+        degraded=task.pair.degraded,
+        start_seconds=round(max(0, -found.lag_samples) / rate, 6),
+        seconds=round(max(0, shared) / rate, 6),
+        lag_samples=found.lag_samples,
+        correlation=found.correlation,
+        degraded_kbps=round(source.stat().st_size * 8e-3 / probe(degraded).seconds, 3),
+        spans=spans,
+    )
+
+
+def _sides(pair: PairedFiles | PairClip | AlignedPair) -> tuple[str, str]:
+    return pair.clean, pair.degraded
+
+
+def _best_lag(clean: Path, degraded: Path, samples: int, settings: Settings) -> Alignment:
+    """Return the lag that the recordings agree on.
+
+    Up to eight blocks, evenly spread, vote with their correlations, louder ones more; what
+    each would have chosen alone tells whether the two recordings keep the same time.
+    """
+    rate = settings.sample_rate
+    reach = round(settings.paired.max_lag_seconds * rate)
+    votes, weights = _correlations(clean, degraded, samples, rate, reach)
+    if not weights.any():
+        raise AudioError("its clean side is silent")
+    mean = np.average(votes, axis=0, weights=weights)
+    best = int(np.argmax(np.abs(mean)))
+    found = Alignment(best - reach, round(float(mean[best]), 4))
+    _check_match(found, settings)
+    sure = np.abs(votes).max(axis=1) > abs(found.correlation) / 2
+    drift = int(np.ptp(np.abs(votes[sure]).argmax(axis=1))) if sure.any() else 0
+    if drift > _LARGEST_DRIFT_SAMPLES:
+        raise AudioError(f"drifts against its clean side by {drift} samples")
+    return found
+
+
+def _correlations(
+    clean: Path, degraded: Path, samples: int, rate: int, reach: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return each block's correlation at all lags, (blocks, lags), and its clean side's level."""
+    block = min(samples, max(round(_BLOCK_SECONDS * rate), 8 * reach))
+    count = min(_BLOCKS, max(1, samples // block))
+    votes, levels = [], []
+    for start in np.linspace(0, samples - block, count).astype(int).tolist():
+        first = _mono(clean, start, block, rate)
+        second = _mono(degraded, start, block, rate)
+        votes.append(correlate(first, second, rate, reach))
+        levels.append(np.sqrt(np.mean(np.square(first))))
+    return np.stack(votes), np.array(levels, np.float32)
+
+
+def _check_match(found: Alignment, settings: Settings) -> None:
+    least, reach = settings.paired.min_correlation, settings.paired.max_lag_seconds
+    if abs(found.correlation) < least:
+        raise AudioError(
+            f"does not match its clean side: correlation {found.correlation:.3f} at most within "
+            f"{reach:g} s, expected {least:g}"
+        )
+    if found.correlation < _TURNED:
+        raise AudioError(f"has its polarity turned: correlation {found.correlation:.3f}")
+
+
+def _mono(file: Path, start: int, samples: int, rate: int) -> Samples:
+    return read_sound([file], start / rate, samples, rate).mean(axis=0)
+
+
+def pair_clips(pair: AlignedPair, settings: Settings) -> Iterator[PairClip]:
+    """Yield the clips that a pair is cut into: one after another, where the clean side sounds."""
+    seconds = settings.mixing.clip_seconds
+    end = pair.start_seconds + pair.seconds
+    active = frames_of_spans(pair.spans, end, 0.01)
+    for number in range(int(pair.seconds / seconds + 1e-9)):
+        start = round(pair.start_seconds + number * seconds, 6)
+        frames = active[round(start / 0.01) : round((start + seconds) / 0.01)]
+        if len(frames) and frames.mean() >= settings.mixing.min_active_share - 1e-9:
+            yield PairClip(
+                song=pair.song,
+                clean=pair.clean,
+                degraded=pair.degraded,
+                start_seconds=start,
+                seconds=seconds,
+                lag_samples=pair.lag_samples,
+                degraded_kbps=pair.degraded_kbps,
+            )
+
+
+def read_pair(clip: PairClip, root: Path, decoded: Path, rate: int) -> tuple[Samples, Samples]:
+    """Return (clean, degraded) of a clip, (2, samples) each and in time with one another.
+
+    Raises
+    ------
+    AudioError
+        A side cannot be read.
+    """
+    clean, degraded = (readable(root / path, decoded) for path in _sides(clip))
+    start, samples = round(clip.start_seconds * rate), round(clip.seconds * rate)
+    later = (start + clip.lag_samples) / rate
+    return (
+        read_sound([clean], start / rate, samples, rate),
+        read_sound([degraded], later, samples, rate),
+    )

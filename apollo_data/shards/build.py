@@ -1,0 +1,193 @@
+"""Plan to shards: the plan is cut into tasks, the runner has them done, a list tells of them."""
+
+import contextlib
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apollo_data.console import Console
+from apollo_data.errors import DataError, SettingsError
+from apollo_data.parallel import parallel_map
+from apollo_data.records import SPLITS, MixRecipe, ShardInfo
+from apollo_data.settings import Settings
+from apollo_data.shards import FORMAT_VERSION
+from apollo_data.shards.build_one import ShardOutcome, ShardTask, build_shard, shard_settings
+from apollo_data.storage import key_of, remove_partials
+from apollo_data.workspace.folder import WorkFolder, refuse_rejections
+from apollo_data.workspace.manifest import (
+    iterate_rows,
+    read_header,
+    read_manifest,
+    root_of,
+    to_json,
+    write_manifest,
+)
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did."""
+
+    shards: tuple[ShardInfo, ...]
+    rejected: int
+    drawn: int
+    reused: int
+
+
+@dataclass(frozen=True)
+class ShardPart:
+    """Some of a plan's shards, counted through all splits from 0 on: every `step`-th of a range.
+
+    `stop` is the first one not taken; None takes all to the end.
+    """
+
+    start: int
+    stop: int | None
+    step: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "ShardPart":
+        """Read ``A:B``, shards A to B - 1, or ``I/N``, the I-th (from 1) of N equal parts.
+
+        Examples
+        --------
+        >>> ShardPart.parse("2/8")
+        ShardPart(start=1, stop=None, step=8)
+        """
+        for sign, make in ((":", cls), ("/", lambda part, parts: cls(part - 1, None, parts))):
+            first, found, second = text.partition(sign)
+            if found and first.isdecimal() and second.isdecimal():
+                part: ShardPart = make(int(first), int(second))
+                if part.start >= 0 and part.start < (part.step if sign == "/" else int(second)):
+                    return part
+        raise SettingsError(
+            f"shards {text!r}: expected A:B (shards A to B - 1, from 0 on) or I/N (part I of N)"
+        )
+
+    def has(self, number: int) -> bool:
+        """Tell whether a shard belongs to the part."""
+        before_stop = self.stop is None or number < self.stop
+        return number >= self.start and before_stop and (number - self.start) % self.step == 0
+
+
+def build_shards(
+    work: WorkFolder, settings: Settings, sizes: dict[str, int], workers: int, console: Console
+) -> BuildReport:
+    """Build every shard of the plan in mixes.jsonl that is not there yet, and list them all."""
+    remove_partials(work.shards)
+    tasks = _tasks(work, settings, _known_shards(work))
+    total = sum(sizes.values())
+    try:
+        outcomes = _run_tasks(tasks, total, settings, workers, console)
+    finally:
+        remove_partials(work.shards)
+    infos = tuple(outcome.info for outcome in outcomes)
+    rejections = [row for outcome in outcomes for row in outcome.rejections]
+    _remove_stale(work, infos)
+    work.record_rejects(["build-h5"], rejections)
+    write_manifest(
+        work.shard_list, "shards", infos, key_of([info.key for info in infos]), work.path
+    )
+    reused = sum(outcome.reused for outcome in outcomes)
+    return BuildReport(infos, len(rejections), total, reused)
+
+
+def build_part(
+    work: WorkFolder, settings: Settings, part: ShardPart, workers: int, console: Console
+) -> BuildReport:
+    """Build some of the shards, while others may be building theirs.
+
+    Nothing but shards is written: the build of the whole that comes after finds them, and
+    tries once more what was rejected.
+    """
+    tasks = list(_tasks(work, settings, _known_shards(work), part))
+    total = sum(len(task.recipes) for task in tasks)
+    outcomes = _run_tasks(tasks, total, settings, workers, console)
+    rejected = sum(len(outcome.rejections) for outcome in outcomes)
+    reused = sum(outcome.reused for outcome in outcomes)
+    return BuildReport(tuple(outcome.info for outcome in outcomes), rejected, total, reused)
+
+
+def _run_tasks(
+    tasks: Iterable[ShardTask], total: int, settings: Settings, workers: int, console: Console
+) -> list[ShardOutcome]:
+    outcomes: list[ShardOutcome] = []
+    with (
+        console.progress("shards", total, "clips") as advance,
+        contextlib.closing(parallel_map(build_shard, tasks, workers)) as results,
+    ):
+        for outcome in results:
+            if settings.strict:
+                refuse_rejections(outcome.rejections)
+            outcomes.append(outcome)
+            advance(outcome.info.targets + len(outcome.rejections))
+    for reason, count in Counter(outcome.reason for outcome in outcomes).items():
+        if reason:
+            console.note(f"shards: {count} built anew ({reason})")
+    return outcomes
+
+
+def _known_shards(work: WorkFolder) -> dict[str, ShardInfo]:
+    if not work.shard_list.exists():
+        return {}
+    try:
+        rows = read_manifest(work.shard_list, "shards", ShardInfo).rows
+    except DataError:
+        return {}
+    return {row.path: row for row in rows}
+
+
+def _tasks(
+    work: WorkFolder,
+    settings: Settings,
+    known: dict[str, ShardInfo],
+    part: ShardPart | None = None,
+) -> Iterator[ShardTask]:
+    """Cut the plan into shards; lazily, since a plan can be long."""
+    header = read_header(work.mixes)
+    inputs_key = read_header(work.tracks).key
+    size = settings.shards.clips_per_shard
+    wanted = _rows_of(part, size) if part else None
+    recipes = iterate_rows(work.mixes, "mixes", MixRecipe, wanted)
+    groups = itertools.groupby(recipes, lambda recipe: (recipe.split, recipe.index // size))
+    for (split, number), group in groups:
+        own = tuple(group)
+        path = f"shards/{split}/shard-{number:05d}.h5"
+        yield ShardTask(
+            base=work.path,
+            path=path,
+            split=split,
+            root=root_of(work.mixes, header),
+            decoded=work.decoded,
+            recipes=own,
+            settings=settings,
+            key=_shard_key(own, settings, inputs_key),
+            known=known.get(path),
+        )
+
+
+def _rows_of(part: ShardPart, clips_per_shard: int) -> Callable[[dict[str, Any]], bool]:
+    """Return what tells, of the plan's rows in order, which ones belong to the part."""
+    numbers: dict[tuple[str, int], int] = {}
+
+    def wanted(values: dict[str, Any]) -> bool:
+        shard = values["split"], values["index"] // clips_per_shard
+        return part.has(numbers.setdefault(shard, len(numbers)))
+
+    return wanted
+
+
+def _shard_key(recipes: Sequence[MixRecipe], settings: Settings, inputs_key: str) -> str:
+    rows = [to_json(recipe) for recipe in recipes]
+    return key_of(FORMAT_VERSION, inputs_key, shard_settings(settings, recipes[0].split), rows)
+
+
+def _remove_stale(work: WorkFolder, infos: Sequence[ShardInfo]) -> None:
+    """Delete shards that an earlier plan left and this one does not have."""
+    current = {work.path / info.path for info in infos}
+    for split in SPLITS:
+        for path in (work.shards / split).glob("shard-*.h5"):
+            if path not in current:
+                path.unlink()

@@ -1,0 +1,180 @@
+"""One shard, built from its recipes alone: by whoever, wherever, as often as you like."""
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import apollo_data
+from apollo_data.audio.ffmpeg import ffmpeg_version
+from apollo_data.codec.round_trip import BATCH_CLIPS
+from apollo_data.errors import AudioError, DataError
+from apollo_data.records import MixRecipe, Rejection, ShardInfo
+from apollo_data.settings import Settings, settings_toml
+from apollo_data.shards import ShardHead, ShardReader, ShardWriter
+from apollo_data.shards.clips import make_clips
+from apollo_data.storage import sha256_file, whole_file
+from apollo_data.workspace.rebuild_reasons import changed_settings
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """Everything that one shard is made from; `path` is relative to `base`."""
+
+    base: Path
+    path: str
+    split: str
+    root: Path
+    decoded: Path
+    recipes: tuple[MixRecipe, ...]
+    settings: Settings
+    key: str
+    known: ShardInfo | None
+
+
+@dataclass(frozen=True)
+class ShardOutcome:
+    """What became of a task; `reason` says why a shard that was there was built anew."""
+
+    info: ShardInfo
+    rejections: tuple[Rejection, ...]
+    reused: bool
+    reason: str = ""
+
+
+def shard_settings(settings: Settings, split: str) -> str:
+    """Return the settings that a split's shards follow from, as TOML: no more and no less.
+
+    How many clips there are in all, or how a network is trained, is not among them; a
+    change there leaves finished shards as they are.
+    """
+    own: dict[str, Any]
+    if split == "test":
+        drawn = {"seed", "mixing", "bitrates_kbps", "variants"}
+        own = {"mixing": {"clip_seconds"}, "codec": {"paper_clamp"}, "evaluation": drawn}
+    else:
+        own = {"mixing": True, "codec": {"bitrates_kbps", "variants", "paper_clamp"}}
+    common = {
+        "seed": True,
+        "sample_rate": True,
+        "activity": True,
+        "shards": {"dtype", "compression", "stems"},
+    }
+    return settings_toml(settings, {**common, **own})
+
+
+def build_shard(task: ShardTask) -> ShardOutcome:
+    """Build one shard, or recognise it as built already."""
+    path = task.base / task.path
+    found = _look(task, path)
+    if isinstance(found, ShardInfo):
+        return ShardOutcome(found, (), reused=True)
+    rejections: list[Rejection] = []
+    try:
+        with whole_file(path) as temporary:
+            targets, pairs = _write_shard(temporary, task, rejections)
+            size, digest = temporary.stat().st_size, sha256_file(temporary)
+    except OSError as error:
+        # HDF5 tells the cause in the midst of a paragraph of its own.
+        full = error.errno == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error)
+        why = os.strerror(errno.ENOSPC) if full else str(error).splitlines()[0]
+        raise DataError(f"{path}: cannot be written ({why}); run again to go on") from None
+    info = ShardInfo(task.path, task.split, targets, pairs, size, digest, task.key)
+    return ShardOutcome(info, tuple(rejections), False, found)
+
+
+def _look(task: ShardTask, path: Path) -> ShardInfo | str:
+    """Return the finished shard that is there, or else why it has to be built anew.
+
+    A shard in which clips were rejected is built again: those deserve another try.
+    """
+    if not path.is_file():
+        return ""
+    size = path.stat().st_size
+    if (row := task.known) is None or (row.key, row.bytes) != (task.key, size):
+        try:
+            with ShardReader(path) as shard:
+                if shard.key != task.key:
+                    return _reason(shard.settings, task)
+                targets, pairs = shard.targets, shard.pairs
+        except DataError:
+            return "damaged"
+        digest = sha256_file(path)
+        row = ShardInfo(task.path, task.split, targets, pairs, size, digest, task.key)
+    return row if row.targets == len(task.recipes) else "clips were rejected"
+
+
+def _reason(before: str, task: ShardTask) -> str:
+    names = changed_settings(before, shard_settings(task.settings, task.split))
+    if not names:
+        return "its recipes or the catalog changed"
+    return ", ".join(f"{name} changed" for name in names)
+
+
+def _write_shard(path: Path, task: ShardTask, rejections: list[Rejection]) -> tuple[int, int]:
+    """Write all clips of a task and return how many targets and pairs there are."""
+    pairs = sum(len(recipe.codings) for recipe in task.recipes)
+    _check_room(path, task, pairs)
+    with ShardWriter(path, _head(task), len(task.recipes), pairs) as shard:
+        for batch in _batches(task.recipes):
+            made = make_clips(batch, task.root, task.decoded, task.settings)
+            for recipe, clip in zip(batch, made, strict=True):
+                if isinstance(clip, AudioError):
+                    rejections.append(_reject(recipe, task, clip))
+                    continue
+                sides = [side.audio for side in clip.coded]
+                actual = [side.actual_kbps for side in clip.coded]
+                shard.add(recipe, clip.target, sides, actual, clip.stems)
+        return shard.targets, shard.pairs
+
+
+def _check_room(path: Path, task: ShardTask, pairs: int) -> None:
+    """Refuse to begin a shard that the disk cannot take: HDF5 may crash when it finds out."""
+    row = 2 * task.settings.clip_samples * np.dtype(task.settings.shards.dtype).itemsize
+    stems = sum(len(recipe.stems) for recipe in task.recipes) if task.settings.shards.stems else 0
+    needed = row * (len(task.recipes) + pairs + stems)
+    if shutil.disk_usage(path.parent).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _head(task: ShardTask) -> ShardHead:
+    settings = task.settings
+    text = shard_settings(settings, task.split)
+    return ShardHead(
+        split=task.split,
+        sample_rate=settings.sample_rate,
+        clip_seconds=settings.mixing.clip_seconds,
+        samples=settings.clip_samples,
+        dtype=settings.shards.dtype,
+        settings=text,
+        settings_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        software=f"apollo-toolkit {apollo_data.__version__}; ffmpeg {ffmpeg_version()}",
+        key=task.key,
+        compression=settings.shards.compression,
+        stems=settings.shards.stems,
+    )
+
+
+def _batches(recipes: Iterable[MixRecipe]) -> Iterator[list[MixRecipe]]:
+    """Group recipes so that a batch of pairs fills one ffmpeg process each way."""
+    batch: list[MixRecipe] = []
+    pairs = 0
+    for recipe in recipes:
+        if batch and pairs + len(recipe.codings) > BATCH_CLIPS:
+            yield batch
+            batch, pairs = [], 0
+        batch.append(recipe)
+        pairs += len(recipe.codings)
+    if batch:
+        yield batch
+
+
+def _reject(recipe: MixRecipe, task: ShardTask, error: AudioError) -> Rejection:
+    detail = {"split": recipe.split, "index": str(recipe.index)}
+    return Rejection(task.path, "build-h5", str(error), detail)

@@ -1,0 +1,103 @@
+"""Recipes to clips: rendered, coded in as few ffmpeg processes as possible, or read as pairs.
+
+Shards and live training make their clips here, so that they are the same.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from apollo_data.audio.files import Samples
+from apollo_data.codec.round_trip import CodedClip, round_trip
+from apollo_data.errors import AudioError
+from apollo_data.mixing import render, render_stems
+from apollo_data.pairing.stage import read_pair
+from apollo_data.records import MixRecipe
+from apollo_data.settings import Settings
+
+_SILENT_PEAK = 1e-5  # -100 dBFS: nothing to restore, and nothing to divide by
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A target, (2, samples), with its coded forms in the order of `recipe.codings`.
+
+    `stems` are there if they are to be stored.
+    """
+
+    recipe: MixRecipe
+    target: Samples
+    coded: tuple[CodedClip, ...] = ()
+    stems: tuple[Samples, ...] = ()
+
+
+def make_clips(
+    recipes: Sequence[MixRecipe], root: Path, decoded: Path, settings: Settings
+) -> list[Clip | AudioError]:
+    """Render and code recipes.
+
+    Parameters
+    ----------
+    recipes
+        The draws.
+    root
+        The folder that their paths are relative to.
+    decoded
+        Where what had to be decoded of the user's own pairs lies.
+    settings
+        The pipeline's.
+
+    Returns
+    -------
+    list
+        For each recipe the clip or, where it cannot be made, why.
+    """
+    rendered = [_render_or_say(recipe, root, decoded, settings) for recipe in recipes]
+    to_code = [item for item in rendered if isinstance(item, Clip) and not item.coded]
+    coded = iter(_code(to_code, settings))
+    return [next(coded) if isinstance(item, Clip) and not item.coded else item for item in rendered]
+
+
+def _render_or_say(
+    recipe: MixRecipe, root: Path, decoded: Path, settings: Settings
+) -> Clip | AudioError:
+    try:
+        clip = _render(recipe, root, decoded, settings)
+    except AudioError as error:
+        return error
+    is_silent = np.abs(clip.target).max() < _SILENT_PEAK
+    return AudioError("the clip is silent") if is_silent else clip
+
+
+def _render(recipe: MixRecipe, root: Path, decoded: Path, settings: Settings) -> Clip:
+    rate = settings.sample_rate
+    if (pair := recipe.pair) is not None:  # of the user's own: nobody needs to code it
+        clean, degraded = read_pair(pair, root, decoded, rate)
+        return Clip(recipe, clean, (CodedClip(degraded, pair.degraded_kbps),))
+    if not (settings.shards.stems and recipe.stems):
+        return Clip(recipe, render(recipe, root, rate))
+    stems = tuple(render_stems(recipe, root, rate))
+    return Clip(recipe, sum(stems[1:], start=stems[0]), stems=stems)
+
+
+def _code(clips: Sequence[Clip], settings: Settings) -> list[Clip | AudioError]:
+    """Code a batch; where that fails, its halves, until the clip that fails stands alone."""
+    jobs = [(clip.target, coding) for clip in clips for coding in clip.recipe.codings]
+    if not jobs:
+        return list(clips)
+    targets, codings = [target for target, _ in jobs], [coding for _, coding in jobs]
+    try:
+        coded = iter(round_trip(targets, codings, settings.sample_rate, settings.codec))
+    except AudioError as error:
+        if len(clips) == 1:
+            return [error]
+        middle = len(clips) // 2
+        return _code(clips[:middle], settings) + _code(clips[middle:], settings)
+    return [
+        dataclasses.replace(clip, coded=tuple(itertools.islice(coded, len(clip.recipe.codings))))
+        for clip in clips
+    ]

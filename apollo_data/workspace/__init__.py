@@ -1,0 +1,1 @@
+"""The working folder: manifests, rejects, locks, reasons for rebuilding, kept progress."""

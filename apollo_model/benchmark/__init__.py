@@ -1,0 +1,1 @@
+"""Speed of a network on this machine."""

@@ -1,0 +1,67 @@
+"""Restoring a pipe: PCM bytes in, restored PCM bytes out, as they come."""
+
+import contextlib
+import os
+
+from apollo_data.console import Console
+from apollo_model.network.apollo import Apollo
+from apollo_model.restore.pcm import PcmReader, PcmWriter, RealTimeWatch
+from apollo_model.restore.streaming import StreamingRestorer
+
+_READ_BYTES = 1 << 16
+
+
+def restore_pipe(
+    network: Apollo, source: int, sink: int, channels: int, form: str, console: Console
+) -> int:
+    """Restore PCM from one file descriptor to another until its end; return the samples written.
+
+    It also ends, without an error, when nobody reads `sink` any more.
+
+    Parameters
+    ----------
+    network
+        A causal one.
+    source, sink
+        File descriptors; 0 and 1 are standard input and output.
+    form
+        Of both sides: f32le or s16le, at the network's rate.
+
+    Raises
+    ------
+    DataError
+        The network is not causal.
+    """
+    restorer = StreamingRestorer(network, channels)
+    reader, writer = PcmReader(form, channels), PcmWriter(form)
+    watch = RealTimeWatch(network.sample_rate)
+    written = 0
+    with contextlib.suppress(BrokenPipeError):  # the listener has gone
+        while data := os.read(source, _READ_BYTES):
+            samples = reader.read(data)
+            watch.begin()
+            restored = restorer.push(samples)
+            if factor := watch.end(samples.shape[1]):
+                console.warn(f"slower than real time: 1 s of sound takes {factor:.1f} s")
+            _write_all(sink, writer.write(restored))
+            written += restored.shape[1]
+        rest = restorer.flush()
+        _write_all(sink, writer.write(rest))
+        written += rest.shape[1]
+    _tell(reader, writer, console)
+    return written
+
+
+def _write_all(sink: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(sink, rest) :]
+
+
+def _tell(reader: PcmReader, writer: PcmWriter, console: Console) -> None:
+    if reader.left_bytes:
+        console.warn(f"the last {reader.left_bytes} bytes are no whole frame, and were left out")
+    if reader.replaced_samples:
+        console.warn(f"{reader.replaced_samples} NaN or infinite samples were taken for silence")
+    if writer.clipped_samples:
+        console.warn(f"{writer.clipped_samples} samples were clipped; use --format f32le")

@@ -1,0 +1,103 @@
+"""Live restoration with a causal network: samples in, samples out, one STFT window later."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from apollo_data.audio.files import Samples
+from apollo_data.errors import DataError
+from apollo_model.network.apollo import Apollo, Memory
+
+_KEPT_HOPS = 2  # before the next frame's centre: its own hop, and one that mirrors the end
+
+
+class StreamingRestorer:
+    """Restores a stream push by push, exactly as a causal network restores it in one piece.
+
+    Parameters
+    ----------
+    network
+        A causal one, in evaluation mode.
+    channels
+        Of the stream; each is its own item.
+
+    Raises
+    ------
+    DataError
+        The network sees the future.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> restorer = StreamingRestorer(Apollo(feature_dim=16, layers=1, causal=True).eval(), 2)
+    >>> sound = np.zeros((2, 1000), np.float32)
+    >>> restorer.push(sound).shape, restorer.flush().shape
+    ((2, 441), (2, 559))
+    """
+
+    def __init__(self, network: Apollo, channels: int) -> None:
+        if not network.causal:
+            raise DataError(
+                "this network is not causal: it sees half a second or so of the future; use"
+                " `apollo-model restore`, or a network trained with causal = true"
+            )
+        self._network = network
+        self._channels = channels
+        self._device = next(network.parameters()).device
+        self._restart()
+
+    @property
+    def latency_samples(self) -> int:
+        """Samples that must be in before the first one comes out: a window."""
+        return self._network.window_samples
+
+    def _restart(self) -> None:
+        self._memory: Memory = {}
+        self._pending = torch.zeros(self._channels, 0, device=self._device)
+        self._done_frames = 0  # of those that `analyse` finds in `_pending`
+        self._last = torch.zeros(self._channels, 0, self._network.hop_samples + 1)
+        self._last = self._last.to(self._device, torch.complex64)
+        self._due = 0  # samples that went in and have not come out
+
+    def push(self, samples: Samples) -> Samples:
+        """Take (channels, n) samples, n of any size; return those that are ready, maybe none."""
+        self._take(samples)
+        hop = self._network.hop_samples
+        hops = self._pending.shape[1] // hop
+        if hops < max(_KEPT_HOPS, self._done_frames + 1):
+            return np.zeros((self._channels, 0), np.float32)
+        with torch.inference_mode():
+            spectrum = self._network.analyse(self._pending[:, : hops * hop])
+            # The last frame reaches past what is there.
+            ready = self._emit(spectrum[:, self._done_frames : -1])
+        self._pending = self._pending[:, (hops - _KEPT_HOPS) * hop :].clone()
+        self._done_frames = _KEPT_HOPS
+        return ready
+
+    def flush(self) -> Samples:
+        """Return what is still to come, as the end of the stream; then a new one can begin."""
+        ready = np.zeros((self._channels, 0), np.float32)
+        if self._due:
+            with torch.inference_mode():
+                spectrum = self._network.analyse(self._pending)
+                ready = self._emit(spectrum[:, self._done_frames :])
+        self._restart()
+        return ready
+
+    def _take(self, samples: Samples) -> None:
+        if samples.ndim != 2 or len(samples) != self._channels:
+            raise ValueError(f"expected ({self._channels}, n) samples, found {samples.shape}")
+        self._due += samples.shape[1]
+        arrived = torch.from_numpy(np.ascontiguousarray(samples, np.float32)).to(self._device)
+        self._pending = torch.cat((self._pending, arrived), 1)
+
+    def _emit(self, spectrum: Tensor) -> Samples:
+        """Restore new frames, (channels, n, bins); return the samples between whole pairs."""
+        restored = self._network.restore_spectrum(spectrum, self._memory)
+        frames = torch.cat((self._last, restored), 1)
+        self._last = frames[:, -1:].clone()
+        count = min((frames.shape[1] - 1) * self._network.hop_samples, self._due)
+        if not count:
+            return np.zeros((self._channels, 0), np.float32)
+        self._due -= count
+        return self._network.synthesise(frames, count).cpu().numpy()

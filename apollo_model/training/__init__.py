@@ -1,0 +1,1 @@
+"""Training: one step, the run and its state, losses."""
