@@ -9,16 +9,17 @@ from apollo_data.codec.round_trip import require_encoders
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.mixing.plan import plan_mixes, plan_origin
-from apollo_data.pairing.stage import align_pairs
+from apollo_data.pairing.stage import PairingSettings, align_pairs
 from apollo_data.records import AlignedPair, StemActivity, Track
 from apollo_data.settings import Settings
 from apollo_data.shards.build import BuildReport, ShardPart, build_part, build_shards
 from apollo_data.sources.demo.songs import write_demo
+from apollo_data.sources.exclusions import Exclusions
 from apollo_data.storage import folder_lock
 from apollo_data.workspace.folder import WorkFolder
 from apollo_data.workspace.manifest import Header, Manifest, read_header, read_manifest
 from apollo_data.workspace.rebuild_reasons import differences
-from apollo_data.workspace.rejects import refuse_share, refuse_too_many, tell_rejections
+from apollo_data.workspace.rejects import tell_rejections
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,13 @@ def prepare(
     source
         A folder of songs, or a working folder or manifest whose catalog is taken as it is.
     """
+    rejects = work.reject_log(settings.strict)
     tracks = find_tracks(source, work, settings, workers, console)
-    activities = detect_activity(tracks, work, settings, workers, console)
-    pairs = align_pairs(tracks, work, settings, workers, console)
+    activities = detect_activity(
+        tracks, work.activity_files, settings.activity, rejects, workers, console
+    )
+    rules = PairingSettings(settings.paired, settings.activity, settings.sample_rate)
+    pairs = align_pairs(tracks, work.pairs, work.decoded, rules, rejects, workers, console)
     return Prepared(tracks, activities, pairs)
 
 
@@ -54,7 +59,17 @@ def find_tracks(
     if has_catalog:
         path = source if source.is_file() else source / work.tracks.name
         return read_manifest(path, "tracks", Track)
-    return make_catalog(source, work, settings, workers, console)
+    return catalog_songs(source, work, settings, workers, console)
+
+
+def catalog_songs(
+    root: Path, work: WorkFolder, settings: Settings, workers: int, console: Console
+) -> Manifest[Track]:
+    """Make the catalog of a folder of songs; the working folder's exclusions are honoured."""
+    exclusions = Exclusions(work.read_exclusions())
+    rejects = work.reject_log(settings.strict)
+    about = (settings.catalog, exclusions, rejects)
+    return make_catalog(root, work.tracks, work.files, *about, workers, console)
 
 
 def plan_prepared(
@@ -62,7 +77,7 @@ def plan_prepared(
 ) -> dict[str, int]:
     """Write the plan of all clips; return how many there are of each split."""
     found = (prepared.tracks, prepared.activities, prepared.pairs)
-    return plan_mixes(*found, work, settings, console)
+    return plan_mixes(*found, work.mixes, settings.for_plan(), console)
 
 
 def build_h5(
@@ -86,7 +101,7 @@ def build_h5(
         Another build is at work in the same folder.
     """
     require_encoders(settings.codecs)
-    with work.hold():
+    with work.lock():
         if source is None:
             source = work.raw
             if settings.source == "demo":
@@ -95,10 +110,12 @@ def build_h5(
                 raise DataError(f"{source}: no such folder; name your songs with --in DIR")
         prepared = prepare(source, work, settings, workers, console)
         sizes = plan_prepared(prepared, work, settings, console)
-        report = build_shards(work, settings, sizes, workers, console)
-        tell_rejections(work.read_rejects(), console)
-        refuse_too_many(work, prepared.tracks.rows, settings)
-        refuse_share(work, report.rejected, report.drawn, "clips", settings)
+        rejects = work.reject_log(settings.strict)
+        plan = work.plan_files
+        report = build_shards(plan, settings.for_shards(), sizes, rejects, workers, console)
+        tell_rejections(rejects.read(), console)
+        rejects.check_files(prepared.tracks.rows, settings.max_rejected_share)
+        rejects.check_share(report.rejected, report.drawn, "clips", settings.max_rejected_share)
         return report
 
 
@@ -121,7 +138,9 @@ def build_h5_part(
     require_encoders(settings.codecs)
     with folder_lock(work.path, shared=True):
         _require_plan(work, settings)
-        return build_part(work, settings, part, workers, console)
+        rejects = work.reject_log(settings.strict)
+        build = settings.for_shards()
+        return build_part(work.plan_files, build, part, rejects, workers, console)
 
 
 def _require_plan(work: WorkFolder, settings: Settings) -> None:
@@ -132,8 +151,8 @@ def _require_plan(work: WorkFolder, settings: Settings) -> None:
     if work.pairs.exists():
         pairs = read_manifest(work.pairs, "pairs", AlignedPair)
     for path, origin in (
-        (work.activity, activity_origin(tracks, settings)),
-        (work.mixes, plan_origin(activities, pairs, settings)),
+        (work.activity, activity_origin(tracks, settings.activity)),
+        (work.mixes, plan_origin(activities, pairs, settings.for_plan())),
     ):
         if (before := read_header(path).made_from) != origin:
             why = differences(before, origin)

@@ -23,9 +23,9 @@ from apollo_data.records import (
     StemActivity,
     Track,
 )
-from apollo_data.settings import ActivitySettings, Settings, settings_toml
+from apollo_data.settings import ActivitySettings, section_toml
 from apollo_data.storage import key_of, size_and_time
-from apollo_data.workspace.folder import WorkFolder, refuse_rejections
+from apollo_data.workspace.folder import ActivityFiles
 from apollo_data.workspace.manifest import (
     Manifest,
     is_current,
@@ -34,6 +34,9 @@ from apollo_data.workspace.manifest import (
 )
 from apollo_data.workspace.progress import kept_rows, saving
 from apollo_data.workspace.rebuild_reasons import why_anew
+from apollo_data.workspace.rejects import RejectLog
+
+STAGE = "sad"
 
 
 @dataclass(frozen=True)
@@ -48,53 +51,77 @@ class _StemTask:
 
 
 def detect_activity(
-    tracks: Manifest[Track], work: WorkFolder, settings: Settings, workers: int, console: Console
+    tracks: Manifest[Track],
+    files: ActivityFiles,
+    settings: ActivitySettings,
+    rejects: RejectLog,
+    workers: int,
+    console: Console,
 ) -> Manifest[StemActivity]:
     """Find the active spans of every stem of the catalog and write activity.jsonl.
 
-    A stem is not heard again if its files and the settings that its detector heeds are those of
-    its row in activity.jsonl, or in what a run that was broken off has left.
+    A stem is not read again if its files, and the settings that its detector uses, are those of
+    its row in activity.jsonl or in the part that an interrupted run has left.
+
+    Parameters
+    ----------
+    tracks
+        The catalog.
+    files
+        Where the manifest and its part are written.
+    settings
+        The detector and its thresholds.
+    rejects
+        Where stems that cannot be read are recorded.
+    workers, console
+        How many processes detect, and where progress is shown.
+
+    Raises
+    ------
+    DataError
+        In a strict run, a stem cannot be read.
     """
     origin = activity_origin(tracks, settings)
-    if is_current(work.activity, key_of(origin)):
-        if settings.strict:  # a run of an earlier version may have left stems out
-            refuse_rejections(row for row in work.read_rejects() if row.stage == "sad")
+    if is_current(files.manifest, key_of(origin)):
+        rejects.check_earlier(STAGE)  # a run of an earlier version may have left stems out
         console.note("activity: nothing to do")
     else:
-        rows, rejections = _detect_new(tracks, work, settings, workers, console)
-        work.record_rejects(["sad"], rejections)
+        rows, rejections = _detect_new(tracks, files, settings, rejects, workers, console)
+        rejects.record([STAGE], rejections)
         # With something left out the key is never that of `origin`: the next run tries again.
         key = key_of(origin, *(row.path for row in rejections))
-        write_manifest(work.activity, "activity", rows, key, tracks.root, origin)
-    if work.activity_part.exists():
-        work.activity_part.unlink()
-    return read_manifest(work.activity, "activity", StemActivity)
+        write_manifest(files.manifest, "activity", rows, key, tracks.root, origin)
+    files.part.unlink(missing_ok=True)
+    return read_manifest(files.manifest, "activity", StemActivity)
 
 
-def activity_origin(tracks: Manifest[Track], settings: Settings) -> dict[str, str]:
+def activity_origin(tracks: Manifest[Track], settings: ActivitySettings) -> dict[str, str]:
     """Return what the activity follows from, in parts that can be named."""
     return {
-        "settings": settings_toml(settings, {"activity"}),
+        "settings": section_toml("activity", settings),
         "catalog": tracks.header.key,
     }
 
 
 def _detect_new(
-    tracks: Manifest[Track], work: WorkFolder, settings: Settings, workers: int, console: Console
+    tracks: Manifest[Track],
+    files: ActivityFiles,
+    settings: ActivitySettings,
+    rejects: RejectLog,
+    workers: int,
+    console: Console,
 ) -> tuple[list[StemActivity], list[Rejection]]:
     """Return the rows of all stems, in the catalog's order, and what must be left out."""
-    tasks = _stem_tasks(tracks, settings.activity)
+    tasks = _stem_tasks(tracks, settings)
     known = {
         row.key: row.spans
-        for path in (work.activity, work.activity_part)
+        for path in (files.manifest, files.part)
         for row in kept_rows(path, "activity", StemActivity, tracks.root)
         if row.key
     }
-    rows = {
-        task: _row(task, known[task.key], settings.activity) for task in tasks if task.key in known
-    }
+    rows = {task: _row(task, known[task.key], settings) for task in tasks if task.key in known}
     new = [task for task in tasks if task not in rows]
-    reason = why_anew(work.activity, activity_origin(tracks, settings), "to try what was left out")
+    reason = why_anew(files.manifest, activity_origin(tracks, settings), "to try what was left out")
     why = f" ({reason})" if reason else ""
     if why and not rows:
         console.note(f"activity: detected anew{why}")
@@ -103,20 +130,19 @@ def _detect_new(
         return [rows[task] for task in tasks if task in rows]
 
     def save() -> None:
-        write_manifest(work.activity_part, "activity", in_order(), "", tracks.root)
+        write_manifest(files.part, "activity", in_order(), "", tracks.root)
 
     rejections: list[Rejection] = []
     with (
         saving(save) as tick,
-        contextlib.closing(_detect(new, settings.activity, workers, console)) as outcomes,
+        contextlib.closing(_detect(new, settings, workers, console)) as outcomes,
     ):
         for task, outcome in zip(new, outcomes, strict=True):
             if isinstance(outcome, StemActivity):
                 rows[task] = outcome
                 tick()
             else:
-                if settings.strict:
-                    refuse_rejections([outcome])
+                rejects.check([outcome])
                 rejections.append(outcome)
     if len(new) < len(tasks):
         counts = f"{len(new)} of {len(tasks)} stems detected"
@@ -178,7 +204,7 @@ def _detect_stem(task: _StemTask, settings: ActivitySettings) -> StemActivity | 
     try:
         spans = detectors.detect(task.files, task.stem_class, settings)
     except AudioError as error:
-        return Rejection(task.path, "sad", str(error))
+        return Rejection(task.path, STAGE, str(error))
     return _row(task, spans, settings)
 
 

@@ -1,4 +1,4 @@
-"""Look at every audio file of the songs once, in parallel, and remember what was seen."""
+"""The file scan: read every audio file of the songs once, in parallel, and keep its facts."""
 
 import contextlib
 import functools
@@ -14,13 +14,11 @@ from apollo_data.storage import key_of
 from apollo_data.workspace.manifest import is_current, write_manifest
 from apollo_data.workspace.progress import kept_rows, saving
 
-MANIFEST = "files.jsonl"
-
 
 def scan_files(
     files: Sequence[Path],
     root: Path,
-    folder: Path,
+    manifest: Path,
     settings: CatalogSettings,
     workers: int,
     console: Console,
@@ -33,13 +31,12 @@ def scan_files(
         Audio files below `root`.
     root
         The folder that the rows' paths are relative to.
-    folder
-        The working folder; what was seen is written to files.jsonl in it. A file of the same
-        size and modification time is not read again.
+    manifest
+        files.jsonl of the working folder, in which the facts are kept. A file of the same size
+        and modification time is not read again.
     settings, workers, console
-        What is looked at, on how many processes, and where progress is shown.
+        What is measured, on how many processes, and where progress is shown.
     """
-    manifest = folder / MANIFEST
     key = key_of(settings.measure, settings.sha256)
     known = _known(manifest, root, key)
     facts = {file: row for file in files if (row := known.get(_state(file, root)))}

@@ -14,11 +14,10 @@ from apollo_data.records import (
     SPLITS,
     Track,
 )
-from apollo_data.settings import Settings
+from apollo_data.settings import CatalogSettings
 from apollo_data.sources.exclusions import Exclusions
 from apollo_data.sources.song import audio_files, look_with
 from apollo_data.storage import key_of, size_and_time
-from apollo_data.workspace.folder import WorkFolder, refuse_rejections
 from apollo_data.workspace.manifest import (
     Manifest,
     is_current,
@@ -26,23 +25,46 @@ from apollo_data.workspace.manifest import (
     to_json,
     write_manifest,
 )
+from apollo_data.workspace.rejects import RejectLog
 
 
 def make_catalog(
-    root: Path, work: WorkFolder, settings: Settings, workers: int, console: Console
+    root: Path,
+    manifest: Path,
+    files: Path,
+    settings: CatalogSettings,
+    exclusions: Exclusions,
+    rejects: RejectLog,
+    workers: int,
+    console: Console,
 ) -> Manifest[Track]:
-    """Find all songs below `root`, look at their files and write files.jsonl and tracks.jsonl.
+    """Find all songs below `root`, scan their files and write the catalog.
+
+    Parameters
+    ----------
+    root
+        The folder of songs; nothing is written to it.
+    manifest, files
+        Where tracks.jsonl and files.jsonl are written.
+    settings
+        Which songs and stems are taken.
+    exclusions
+        What is left out by choice.
+    rejects
+        Where everything else that is left out is recorded.
+    workers, console
+        How many processes scan, and where progress is shown.
 
     Raises
     ------
     DataError
-        There is no such folder, no song in it or, with `strict`, something to be left out.
+        There is no such folder, no song in it or, in a strict run, something to be left out.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; name one that holds songs")
-    catalog = _look_and_read(root, work, settings, workers, console)
-    if settings.strict:
-        refuse_rejections(catalog.rejections)
+    known = scan_files(_files_of_songs(root), root, files, settings, workers, console)
+    catalog = _without(exclusions, read_catalog(root, settings, look_with(known, root, settings)))
+    rejects.check(catalog.rejections)
     if not catalog.tracks:
         raise DataError(
             f"{root}: no song found, {len(catalog.rejections)} rejected; expected MUSDB18-HQ's "
@@ -50,29 +72,26 @@ def make_catalog(
             "(folders clean and degraded, or pairs.csv)"
         )
     key = key_of([to_json(track) for track in catalog.tracks], _file_states(root, catalog.tracks))
-    work.record_rejects(["catalog"], catalog.rejections)
-    if not is_current(work.tracks, key):
-        if work.tracks.exists():
+    rejects.record(["catalog"], catalog.rejections)
+    if not is_current(manifest, key):
+        if manifest.exists():
             console.note("catalog: written anew (songs, files or settings of the catalog changed)")
-        write_manifest(work.tracks, "tracks", catalog.tracks, key, root)
+        write_manifest(manifest, "tracks", catalog.tracks, key, root)
     songs = Counter(track.split for track in catalog.tracks)
     shares = ", ".join(f"{songs[split]} {split}" for split in SPLITS)
     left_out = f"; {len(catalog.rejections)} rejected" if catalog.rejections else ""
     console.note(f"catalog: {len(catalog.tracks)} songs ({shares}){left_out}")
-    return read_manifest(work.tracks, "tracks", Track)
+    return read_manifest(manifest, "tracks", Track)
 
 
-def _look_and_read(
-    root: Path, work: WorkFolder, settings: Settings, workers: int, console: Console
-) -> Catalog:
-    """Read the catalog of what is not excluded, each file looked at once."""
-    exclusions = Exclusions(work.read_exclusions())
+def _files_of_songs(root: Path) -> list[Path]:
     songs = (folder for source, folder in find_songs(root) if source in SOURCES)
-    files = [file for folder in songs for file in audio_files(folder)]
-    known = scan_files(files, root, work.path, settings.catalog, workers, console)
-    catalog = read_catalog(root, settings.catalog, look_with(known, root, settings.catalog))
-    tracks, refused = exclusions.apply(catalog.tracks)
-    return Catalog(tuple(tracks), (*exclusions.mark(catalog.rejections), *refused))
+    return [file for folder in songs for file in audio_files(folder)]
+
+
+def _without(exclusions: Exclusions, catalog: Catalog) -> Catalog:
+    tracks, excluded = exclusions.apply(catalog.tracks)
+    return Catalog(tuple(tracks), (*exclusions.mark(catalog.rejections), *excluded))
 
 
 def _file_states(root: Path, tracks: Sequence[Track]) -> list[tuple[str, int, int]]:

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from apollo_data.catalog.stage import make_catalog
 from apollo_data.cli.options import ALL_CORES, Config, Quiet, Strict, Workers, read_settings
 from apollo_data.console import Console
+from apollo_data.pipeline import catalog_songs
 from apollo_data.records import SPLITS
 from apollo_data.workspace.folder import WorkFolder
-from apollo_data.workspace.rejects import refuse_too_many, tell_rejections
+from apollo_data.workspace.rejects import tell_rejections
 
 
 def register(app: typer.Typer) -> None:
@@ -38,8 +38,8 @@ def register(app: typer.Typer) -> None:
         console = Console(quiet)
         work = WorkFolder.of(songs, out, "tracks")
         settings = read_settings(config, strict)
-        with work.hold():
-            tracks = make_catalog(songs, work, settings, workers, console)
+        with work.lock():
+            tracks = catalog_songs(songs, work, settings, workers, console)
         counts = Counter((track.source, track.split) for track in tracks.rows)
         console.table(
             str(work.tracks),
@@ -49,5 +49,6 @@ def register(app: typer.Typer) -> None:
                 for source in sorted({source for source, _ in counts})
             ],
         )
-        tell_rejections(work.read_rejects(), console)
-        refuse_too_many(work, tracks.rows, settings)
+        rejects = work.reject_log()
+        tell_rejections(rejects.read(), console)
+        rejects.check_files(tracks.rows, settings.max_rejected_share)

@@ -11,7 +11,6 @@ from apollo_data.console import Console
 from apollo_data.mixing.previews import describe_stems, write_previews
 from apollo_data.pipeline import plan_prepared, prepare
 from apollo_data.workspace.folder import WorkFolder
-from apollo_data.workspace.rejects import refuse_too_many
 
 
 class _Split(str, Enum):
@@ -49,16 +48,18 @@ def register(app: typer.Typer) -> None:
         console = Console(quiet)
         settings = read_settings(config, strict)
         work = WorkFolder.of(songs, out, "mixes")
-        with work.hold():
+        with work.lock():
             found = prepare(songs, work, settings, workers, console)
             sizes = plan_prepared(found, work, settings, console)
         rows = [[name, str(count)] for name, count in sizes.items()]
         console.table(str(work.mixes), ["split", "recipes"], rows)
         if preview is not None:
-            written = write_previews(work, settings, split.value, preview, console)
+            folder, rejects = work.path / "previews", work.reject_log(settings.strict)
+            about = (settings.sample_rate, split.value, preview)
+            written = write_previews(work.mixes, folder, *about, rejects, console)
             rows = [
                 [item.path.name, item.recipe.category, describe_stems(item.recipe)]
                 for item in written
             ]
-            console.table(str(work.path / "previews"), ["file", "category", "stems"], rows)
-        refuse_too_many(work, found.tracks.rows, settings)
+            console.table(str(folder), ["file", "category", "stems"], rows)
+        work.reject_log().check_files(found.tracks.rows, settings.max_rejected_share)

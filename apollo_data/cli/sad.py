@@ -26,7 +26,7 @@ from apollo_data.console import Console
 from apollo_data.pipeline import find_tracks, prepare
 from apollo_data.settings import ActivitySettings, DetectorName, Settings
 from apollo_data.workspace.folder import WorkFolder
-from apollo_data.workspace.rejects import refuse_too_many, tell_rejections
+from apollo_data.workspace.rejects import tell_rejections
 
 _NAMES = get_args(DetectorName)
 
@@ -79,7 +79,7 @@ def register(app: typer.Typer) -> None:
             _score(songs, work, settings, choices, plot, workers, as_json, console)
             return
         settings = settings.model_copy(update={"activity": choices[0]})
-        with work.hold():
+        with work.lock():
             found = prepare(songs, work, settings, workers, console)
         if plot:
             draw_timelines(found.tracks, found.activities.rows, plot, workers, console)
@@ -92,8 +92,9 @@ def register(app: typer.Typer) -> None:
                 for row in summaries
             ]
             console.table(str(work.activity), ["stem class", "files", "hours", "active"], rows)
-        tell_rejections(work.read_rejects(), console)
-        refuse_too_many(work, found.tracks.rows, settings)
+        rejects = work.reject_log()
+        tell_rejections(rejects.read(), console)
+        rejects.check_files(found.tracks.rows, settings.max_rejected_share)
 
 
 def _choices(

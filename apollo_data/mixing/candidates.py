@@ -74,7 +74,7 @@ class ClassChoices:
         return self._choices[place]
 
 
-class Offer:
+class Candidates:
     """The stems of a split by class, and its whole mixtures.
 
     Parameters

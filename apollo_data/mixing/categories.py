@@ -1,4 +1,4 @@
-"""Which mixes a split can give: for each category, its classes and its numbers of stems."""
+"""The categories of mixes: for each, the stem classes and stem counts that a split allows."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from itertools import accumulate
 
 import numpy as np
 
-from apollo_data.mixing.candidates import Offer
+from apollo_data.mixing.candidates import Candidates
 from apollo_data.records import CATEGORIES
 from apollo_data.settings import StemMixSettings
 
 
 @dataclass(frozen=True)
-class Case:
+class Bounds:
     """What a mix is drawn from.
 
     Attributes
@@ -31,79 +31,81 @@ class Case:
     most: int
 
 
-def any_mix(offer: Offer, rules: StemMixSettings) -> Case:
-    """Return the case of a mix that may be of any category."""
-    return Case((), offer.classes, rules.min_stems, _most(offer, rules, (), offer.classes))
+def any_category(candidates: Candidates, rules: StemMixSettings) -> Bounds:
+    """Return the bounds of a mix of any category."""
+    return Bounds(
+        (), candidates.classes, rules.min_stems, _most(candidates, rules, (), candidates.classes)
+    )
 
 
-def case_of(category: str, offer: Offer, rules: StemMixSettings) -> Case:
-    """Return the case of a mix of one category; of the several-stem ones, one vocals stem."""
-    others = tuple(name for name in offer.classes if name != "vocals")
+def bounds_of(category: str, candidates: Candidates, rules: StemMixSettings) -> Bounds:
+    """Return the bounds of a mix of one category; one with vocals has one vocals stem."""
+    others = tuple(name for name in candidates.classes if name != "vocals")
     if category == "vocal":
-        return Case(("vocals",), (), 1, 1)
+        return Bounds(("vocals",), (), 1, 1)
     if category == "single_stem":
-        return Case((), others, 1, 1)
+        return Bounds((), others, 1, 1)
     first = ("vocals",) if category == "multi_stems_vocal" else ()
-    return Case(first, others, max(2, rules.min_stems), _most(offer, rules, first, others))
+    return Bounds(first, others, max(2, rules.min_stems), _most(candidates, rules, first, others))
 
 
 def _most(
-    offer: Offer, rules: StemMixSettings, first: tuple[str, ...], others: tuple[str, ...]
+    candidates: Candidates, rules: StemMixSettings, first: tuple[str, ...], others: tuple[str, ...]
 ) -> int:
     """Return the greatest number of stems that rules, classes and songs allow."""
     if rules.repeat_classes:
-        places = sum(len(offer.choices[name].songs) for name in others)
+        places = sum(len(candidates.choices[name].songs) for name in others)
     else:
         places = len(others)
     most = min(rules.max_stems, len(first) + places)
-    return min(most, len(offer.songs)) if rules.distinct_songs else most
+    return min(most, len(candidates.songs)) if rules.distinct_songs else most
 
 
-def possible_categories(offer: Offer, rules: StemMixSettings) -> tuple[str, ...]:
+def possible_categories(candidates: Candidates, rules: StemMixSettings) -> tuple[str, ...]:
     """Return the categories of which the split can give mixes."""
-    cases = {name: case_of(name, offer, rules) for name in CATEGORIES}
-    return tuple(name for name, case in cases.items() if _is_possible(case, offer, rules))
+    bounds = {name: bounds_of(name, candidates, rules) for name in CATEGORIES}
+    return tuple(name for name, own in bounds.items() if _is_possible(own, candidates, rules))
 
 
-def _is_possible(case: Case, offer: Offer, rules: StemMixSettings) -> bool:
-    if not all(name in offer.classes for name in case.first):
+def _is_possible(bounds: Bounds, candidates: Candidates, rules: StemMixSettings) -> bool:
+    if not all(name in candidates.classes for name in bounds.first):
         return False
-    if case.least == 1:
-        return bool(case.first or case.others)
-    return can_count(case, rules) and _has_pair(case, offer, rules)
+    if bounds.least == 1:
+        return bool(bounds.first or bounds.others)
+    return can_count(bounds, rules) and _has_pair(bounds, candidates, rules)
 
 
-def can_count(case: Case, rules: StemMixSettings) -> bool:
-    """Tell whether there is a number of stems within the case's bounds to be drawn."""
-    return case.least <= case.most and any(_weights(case, rules))
+def can_count(bounds: Bounds, rules: StemMixSettings) -> bool:
+    """Tell whether there is a number of stems within the bounds to draw."""
+    return bounds.least <= bounds.most and any(_weights(bounds, rules))
 
 
-def _has_pair(case: Case, offer: Offer, rules: StemMixSettings) -> bool:
+def _has_pair(bounds: Bounds, candidates: Candidates, rules: StemMixSettings) -> bool:
     """Tell whether two stems may stand beside each other: classes and songs decide."""
-    for one in case.first or case.others:
-        for other in case.others:
+    for one in bounds.first or bounds.others:
+        for other in bounds.others:
             if one == other and not rules.repeat_classes:
                 continue
             apart = rules.distinct_songs or one == other
-            songs = {*offer.choices[one].songs, *offer.choices[other].songs}
+            songs = {*candidates.choices[one].songs, *candidates.choices[other].songs}
             if not apart or len(songs) >= 2:
                 return True
     return False
 
 
-def draw_count(rng: np.random.Generator, case: Case, rules: StemMixSettings) -> int:
+def draw_count(rng: np.random.Generator, bounds: Bounds, rules: StemMixSettings) -> int:
     """Draw the number of stems."""
-    if case.least == case.most:
-        return case.least
+    if bounds.least == bounds.most:
+        return bounds.least
     if rules.stem_count_weights is None:
-        return int(rng.integers(case.least, case.most + 1))
-    sums = list(accumulate(_weights(case, rules)))
-    return case.least + bisect_right(sums, rng.random() * sums[-1])
+        return int(rng.integers(bounds.least, bounds.most + 1))
+    sums = list(accumulate(_weights(bounds, rules)))
+    return bounds.least + bisect_right(sums, rng.random() * sums[-1])
 
 
-def _weights(case: Case, rules: StemMixSettings) -> tuple[float, ...]:
-    """Return the weights of the numbers from the case's least to its most."""
+def _weights(bounds: Bounds, rules: StemMixSettings) -> tuple[float, ...]:
+    """Return the weights of the numbers from the least to the most."""
     if rules.stem_count_weights is None:
-        return (1.0,) * (case.most - case.least + 1)
+        return (1.0,) * (bounds.most - bounds.least + 1)
     first = rules.min_stems
-    return rules.stem_count_weights[case.least - first : case.most - first + 1]
+    return rules.stem_count_weights[bounds.least - first : bounds.most - first + 1]

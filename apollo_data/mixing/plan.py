@@ -1,6 +1,7 @@
 """From activity and pairs to the plan: every clip's recipe, drawn before a sample is rendered."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from apollo_data.console import Console
 from apollo_data.errors import DataError
@@ -16,9 +17,8 @@ from apollo_data.records import (
     StemActivity,
     Track,
 )
-from apollo_data.settings import Settings, settings_toml
+from apollo_data.settings import MixingSettings, PlanSettings
 from apollo_data.storage import key_of
-from apollo_data.workspace.folder import WorkFolder
 from apollo_data.workspace.manifest import Manifest, is_current, write_manifest
 from apollo_data.workspace.rebuild_reasons import why_anew
 
@@ -29,21 +29,37 @@ def plan_mixes(
     tracks: Manifest[Track],
     activities: Manifest[StemActivity],
     pairs: Manifest[AlignedPair],
-    work: WorkFolder,
-    settings: Settings,
+    manifest: Path,
+    settings: PlanSettings,
     console: Console,
 ) -> dict[str, int]:
     """Draw all recipes, write mixes.jsonl and return how many there are of each split.
 
     The clips of the user's own pairs follow after the mixes of their split.
+
+    Parameters
+    ----------
+    tracks, activities, pairs
+        What the stages before have written.
+    manifest
+        Where mixes.jsonl is written.
+    settings
+        What the plan follows from.
+    console
+        Where progress is shown.
+
+    Raises
+    ------
+    DataError
+        There is nothing to mix, or the settings ask for no clips.
     """
     pools = {split: MixPool(tracks.rows, activities.rows, split, settings) for split in SPLITS}
     mixes = split_sizes(pools, settings)
-    clips = {split: _clips_of(split, pairs.rows, settings) for split in SPLITS}
+    clips = {split: _clips_of(split, pairs.rows, settings.mixing) for split in SPLITS}
     sizes = {split: mixes[split] + len(clips[split]) for split in SPLITS}
     if not any(sizes.values()):
         raise DataError(
-            f"{work.activity}: nothing has {settings.mixing.clip_seconds:g} s of enough activity, "
+            f"{manifest}: nothing has {settings.mixing.clip_seconds:g} s of enough activity, "
             "or the settings ask for no clips"
         )
     for split, pool in pools.items():
@@ -51,10 +67,10 @@ def plan_mixes(
             _tell_limits(split, mixes[split], pool, console)
     origin = plan_origin(activities, pairs, settings)
     key = key_of(origin)
-    if is_current(work.mixes, key):
+    if is_current(manifest, key):
         console.note("mixes: nothing to do")
         return sizes
-    if reason := why_anew(work.mixes, origin):
+    if reason := why_anew(manifest, origin):
         console.note(f"mixes: drawn anew ({reason})")
     total = sum(sizes.values())
     with console.progress("mixes", total, "recipes") as advance:
@@ -65,22 +81,19 @@ def plan_mixes(
                     advance(min(_PROGRESS_STEP, total - number))
                 yield recipe
 
-        write_manifest(work.mixes, "mixes", counted(), key, tracks.root, origin)
+        write_manifest(manifest, "mixes", counted(), key, tracks.root, origin)
     return sizes
 
 
 def plan_origin(
-    activities: Manifest[StemActivity], pairs: Manifest[AlignedPair], settings: Settings
+    activities: Manifest[StemActivity], pairs: Manifest[AlignedPair], settings: PlanSettings
 ) -> dict[str, str]:
     """Return what a plan follows from, in parts that can be named."""
-    clips = {"train_clips", "valid_clips"}
-    drawn = {"seed": True, "mixing": True, "codec": True, "evaluation": True, "shards": clips}
     own = {"pairs": pairs.header.key} if pairs.rows else {}
-    made_from = {"settings": settings_toml(settings, drawn)}
-    return {**made_from, "activity": activities.header.key, **own}
+    return {"settings": settings.text, "activity": activities.header.key, **own}
 
 
-def _clips_of(split: str, pairs: Sequence[AlignedPair], settings: Settings) -> list[PairClip]:
+def _clips_of(split: str, pairs: Sequence[AlignedPair], settings: MixingSettings) -> list[PairClip]:
     own = (pair for pair in pairs if pair.split == split)
     return [clip for pair in own for clip in pair_clips(pair, settings)]
 
@@ -89,7 +102,7 @@ def _recipes(
     pools: dict[str, MixPool],
     mixes: dict[str, int],
     clips: dict[str, list[PairClip]],
-    settings: Settings,
+    settings: PlanSettings,
 ) -> Iterator[MixRecipe]:
     """Yield the recipes split by split, numbered within each."""
     for split, count in mixes.items():

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from apollo_data.errors import DataError
-from apollo_data.mixing.candidates import Offer
+from apollo_data.mixing.candidates import Candidates
 from apollo_data.mixing.categories import (
-    Case,
-    any_mix,
+    Bounds,
+    any_category,
+    bounds_of,
     can_count,
-    case_of,
     draw_count,
     possible_categories,
 )
@@ -27,14 +27,14 @@ from apollo_data.records import (
     Track,
     category_of,
 )
-from apollo_data.settings import Settings, StemMixSettings
+from apollo_data.settings import PlanSettings, StemMixSettings
 from apollo_data.settings.codec_variants import draw_variant
 
 _ATTEMPTS = 20
 
 
 class MixPool:
-    """What one split offers, and the draws from it.
+    """The candidates of one split, and the draws from them.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class MixPool:
         settings. ``train`` alone draws whole mixtures too, unless the evaluation settings give
         them a share.
     settings
-        The pipeline's.
+        What the plan follows from.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class MixPool:
         tracks: Sequence[Track],
         activities: Sequence[StemActivity],
         split: str,
-        settings: Settings,
+        settings: PlanSettings,
     ) -> None:
         self.split = split
         self._settings = settings
@@ -78,21 +78,21 @@ class MixPool:
             mixing.whole_mixture_share if split == "train" else evaluation.whole_mixture_share
         )
         own = [track for track in tracks if track.split == split]
-        offer = Offer(own, activities, mixing.clip_seconds, self.rules.min_active_share)
-        self._choices = offer.choices
-        wanted = self._mixture_share or not offer.classes
-        self._mixtures = list(offer.mixtures()) if wanted else []
-        self._whole_only = bool(self._mixtures) and not offer.classes
-        self.classes, self.songs = offer.classes, offer.songs
+        candidates = Candidates(own, activities, mixing.clip_seconds, self.rules.min_active_share)
+        self._choices = candidates.choices
+        wanted = self._mixture_share or not candidates.classes
+        self._mixtures = list(candidates.mixtures()) if wanted else []
+        self._whole_only = bool(self._mixtures) and not candidates.classes
+        self.classes, self.songs = candidates.classes, candidates.songs
         self.categories = (
-            ("multi_stems",) if self._whole_only else possible_categories(offer, self.rules)
+            ("multi_stems",) if self._whole_only else possible_categories(candidates, self.rules)
         )
-        self._any = any_mix(offer, self.rules)
-        self._cases = {name: case_of(name, offer, self.rules) for name in self.categories}
+        self._any = any_category(candidates, self.rules)
+        self._bounds = {name: bounds_of(name, candidates, self.rules) for name in self.categories}
         self.max_stems = self._any.most
         self._generators = GeneratorSeries(self._seed, f"mix/{split}")
-        # Their own streams: whoever turns stems or codes otherwise gets the same mixes.
-        self._turns = GeneratorSeries(self._seed, f"mix/{split}/turns")
+        # Streams of their own: other pan or codec settings leave the mixes as they are.
+        self._panning = GeneratorSeries(self._seed, f"mix/{split}/turns")
         self._codings = GeneratorSeries(self._seed, f"coding/{split}")
 
     def draw(self, index: int) -> MixRecipe:
@@ -109,7 +109,7 @@ class MixPool:
         stems: tuple[StemClip, ...] = ()
         mixture = self._draw_mixture(rng, category)
         if mixture is None:
-            stems = self._turn(index, self._draw_stems(rng, category))
+            stems = self._draw_placement(index, self._draw_stems(rng, category))
             category = category_of(clip.stem_class for clip in stems)
             return MixRecipe(self._seed, index, self.split, category, stems, codings)
         clip, category = mixture
@@ -169,30 +169,30 @@ class MixPool:
 
     def _draw_stems(self, rng: np.random.Generator, wanted: str | None) -> tuple[StemClip, ...]:
         """Draw classes, then a song for each; redraw the classes where the songs run out."""
-        case = self._any if wanted is None else self._cases[wanted]
-        count = draw_count(rng, case, self.rules)
+        bounds = self._any if wanted is None else self._bounds[wanted]
+        count = draw_count(rng, bounds, self.rules)
         best: tuple[StemClip, ...] = ()
         for _ in range(_ATTEMPTS):
-            clips = self._choose_songs(rng, self._draw_classes(rng, case, count), count)
+            clips = self._choose_songs(rng, self._draw_classes(rng, bounds, count), count)
             if len(clips) == count:
                 return clips
             best = max(best, clips, key=len)
-        if len(best) < case.least:
+        if len(best) < bounds.least:
             section = "evaluation.mixing" if self.split == "test" else "mixing"
             raise DataError(
-                f"split {self.split!r}: no {case.least} stems of different songs could be found; "
+                f"split {self.split!r}: no {bounds.least} stems of different songs could be found; "
                 f"set {section}.distinct_songs = false or add songs"
             )
         return best
 
-    def _draw_classes(self, rng: np.random.Generator, case: Case, count: int) -> list[str]:
+    def _draw_classes(self, rng: np.random.Generator, bounds: Bounds, count: int) -> list[str]:
         """Return classes in the order in which they are tried."""
-        if self.rules.repeat_classes and case.others:
+        if self.rules.repeat_classes and bounds.others:
             # More than are needed: a class whose songs are all taken is passed over.
-            places = rng.integers(len(case.others), size=4 * count)
+            places = rng.integers(len(bounds.others), size=4 * count)
         else:
-            places = rng.permutation(len(case.others))
-        return [*case.first, *(case.others[place] for place in places.tolist())]
+            places = rng.permutation(len(bounds.others))
+        return [*bounds.first, *(bounds.others[place] for place in places.tolist())]
 
     def _choose_songs(
         self, rng: np.random.Generator, order: Sequence[str], count: int
@@ -227,12 +227,12 @@ class MixPool:
                 break
         return tuple(clips)
 
-    def _turn(self, index: int, clips: tuple[StemClip, ...]) -> tuple[StemClip, ...]:
+    def _draw_placement(self, index: int, clips: tuple[StemClip, ...]) -> tuple[StemClip, ...]:
         """Draw pan, polarity and channel order; each draw is made whether it is used or not."""
         rules = self.rules
         if not (rules.max_pan or rules.inverted_share or rules.swapped_share):
             return clips
-        draws = self._turns.at(index).random((len(clips), 3)).tolist()
+        draws = self._panning.at(index).random((len(clips), 3)).tolist()
         return tuple(
             dataclasses.replace(
                 clip,
@@ -244,17 +244,17 @@ class MixPool:
         )
 
 
-def split_sizes(pools: dict[str, MixPool], settings: Settings) -> dict[str, int]:
+def split_sizes(pools: dict[str, MixPool], settings: PlanSettings) -> dict[str, int]:
     """Return how many targets each split gets; a split without songs gets none."""
     wanted = {
-        "train": settings.shards.train_clips,
-        "valid": settings.shards.valid_clips,
+        "train": settings.train_clips,
+        "valid": settings.valid_clips,
         "test": settings.evaluation.per_category * len(pools["test"].categories),
     }
     return {split: count if pools[split].categories else 0 for split, count in wanted.items()}
 
 
-def draw_recipes(pools: dict[str, MixPool], settings: Settings) -> Iterator[MixRecipe]:
+def draw_recipes(pools: dict[str, MixPool], settings: PlanSettings) -> Iterator[MixRecipe]:
     """Yield the recipes of all splits, in order."""
     for split, count in split_sizes(pools, settings).items():
         yield from map(pools[split].draw, range(count))

@@ -16,10 +16,9 @@ from apollo_data.console import Console
 from apollo_data.errors import AudioError, DataError
 from apollo_data.mixing import render
 from apollo_data.records import CATEGORIES, MixRecipe, Rejection
-from apollo_data.settings import Settings
 from apollo_data.storage import whole_file, write_text
-from apollo_data.workspace.folder import WorkFolder, refuse_rejections
 from apollo_data.workspace.manifest import iterate_rows, read_header, root_of, to_json
+from apollo_data.workspace.rejects import RejectLog
 
 with warnings.catch_warnings():
     # It misses an ffmpeg on the path, which nothing here has any use for.
@@ -41,9 +40,15 @@ class Preview:
 
 
 def write_previews(
-    work: WorkFolder, settings: Settings, split: str, count: int, console: Console
+    mixes: Path,
+    folder: Path,
+    sample_rate: int,
+    split: str,
+    count: int,
+    rejects: RejectLog,
+    console: Console,
 ) -> list[Preview]:
-    """Render recipes of mixes.jsonl into ``previews/``, spread evenly over the categories.
+    """Render recipes of the plan `mixes` into `folder`, spread evenly over the categories.
 
     Each is a 16-bit WAV file, faded over 10 ms at its edges so that it does not click, and
     divided by its peak only if that is above full scale; beside it lies the recipe as JSON.
@@ -55,27 +60,25 @@ def write_previews(
     DataError
         The plan has no recipe of the split or, with `strict`, one cannot be rendered.
     """
-    root = root_of(work.mixes, read_header(work.mixes))
-    recipes = pick_evenly(_of_split(iterate_rows(work.mixes, "mixes", MixRecipe), split), count)
+    root = root_of(mixes, read_header(mixes))
+    recipes = pick_evenly(_of_split(iterate_rows(mixes, "mixes", MixRecipe), split), count)
     if not recipes:
-        raise DataError(f"{work.mixes}: holds no recipes of split {split!r} to listen to")
-    folder = work.path / "previews"
+        raise DataError(f"{mixes}: holds no recipes of split {split!r} to listen to")
     written: list[Preview] = []
     rejections: list[Rejection] = []
     with console.progress("previews", len(recipes), "clips") as advance:
         for recipe in recipes:
             path = folder / f"{split}-{recipe.index:05d}-{recipe.category}.wav"
             try:
-                _write_preview(path, recipe, root, settings.sample_rate)
+                _write_preview(path, recipe, root, sample_rate)
             except AudioError as error:
                 rejections.append(_reject(path.name, recipe, error))
             else:
                 written.append(Preview(path, recipe))
             advance(1)
     _remove_earlier(folder, split, [preview.path for preview in written])
-    work.record_rejects(["preview"], rejections)
-    if settings.strict:
-        refuse_rejections(rejections)
+    rejects.record(["preview"], rejections)
+    rejects.check(rejections)
     for row in rejections:
         console.warn(f"no preview of {row.path}: {row.reason}")
     return written

@@ -26,9 +26,8 @@ from apollo_data.errors import AudioError
 from apollo_data.pairing.alignment import Alignment, correlate
 from apollo_data.parallel import parallel_map
 from apollo_data.records import AlignedPair, PairClip, PairedFiles, Rejection, Track
-from apollo_data.settings import Settings
+from apollo_data.settings import ActivitySettings, MixingSettings, PairedSettings
 from apollo_data.storage import key_of
-from apollo_data.workspace.folder import WorkFolder, refuse_rejections
 from apollo_data.workspace.manifest import (
     Header,
     Manifest,
@@ -36,13 +35,22 @@ from apollo_data.workspace.manifest import (
     read_manifest,
     write_manifest,
 )
-from apollo_data.workspace.rejects import part_rejections
+from apollo_data.workspace.rejects import RejectLog
 
 STAGE = "align"
 _BLOCK_SECONDS = 30.0
 _BLOCKS = 8
 _LARGEST_DRIFT_SAMPLES = 100
 _TURNED = -0.5
+
+
+@dataclass(frozen=True)
+class PairingSettings:
+    """What the alignment of pairs follows from."""
+
+    paired: PairedSettings
+    activity: ActivitySettings
+    sample_rate: int
 
 
 @dataclass(frozen=True)
@@ -53,14 +61,38 @@ class _Task:
 
 
 def align_pairs(
-    tracks: Manifest[Track], work: WorkFolder, settings: Settings, workers: int, console: Console
+    tracks: Manifest[Track],
+    manifest: Path,
+    decoded: Path,
+    settings: PairingSettings,
+    rejects: RejectLog,
+    workers: int,
+    console: Console,
 ) -> Manifest[AlignedPair]:
-    """Find out how much later each degraded side is, and write pairs.jsonl.
+    """Measure how much later each degraded side is, and write pairs.jsonl.
 
-    Sides that are not WAV, FLAC or AIFF are decoded once, to WAV files in `work.decoded`.
+    Parameters
+    ----------
+    tracks
+        The catalog; its pairs are taken.
+    manifest
+        Where pairs.jsonl is written; nothing is written where there never was a pair.
+    decoded
+        Folder for WAV files of the sides that are not WAV, FLAC or AIFF.
+    settings
+        What the alignment follows from.
+    rejects
+        Where pairs that cannot be aligned are recorded.
+    workers, console
+        How many processes align, and where progress is shown.
+
+    Raises
+    ------
+    DataError
+        In a strict run, a pair cannot be aligned.
     """
     tasks = [_Task(row.song, row.split, row.pair) for row in tracks.rows if row.pair]
-    if not tasks and not work.pairs.exists():
+    if not tasks and not manifest.exists():
         return Manifest(Header("pairs", ""), (), tracks.root)
     key = key_of(
         tracks.header.key,
@@ -68,22 +100,21 @@ def align_pairs(
         settings.activity.model_dump(mode="json"),
         settings.sample_rate,
     )
-    if is_current(work.pairs, key):
-        if settings.strict:
-            refuse_rejections(row for row in work.read_rejects() if row.stage == STAGE)
-        return read_manifest(work.pairs, "pairs", AlignedPair)
-    outcomes = _align_all(tasks, tracks.root, work.decoded, settings, workers, console)
-    rows, rejections = part_rejections(outcomes, settings.strict)
-    work.record_rejects([STAGE], rejections)
-    write_manifest(work.pairs, "pairs", rows, key, tracks.root)
-    return read_manifest(work.pairs, "pairs", AlignedPair)
+    if is_current(manifest, key):
+        rejects.check_earlier(STAGE)
+        return read_manifest(manifest, "pairs", AlignedPair)
+    outcomes = _align_all(tasks, tracks.root, decoded, settings, workers, console)
+    rows, rejections = rejects.separate(outcomes)
+    rejects.record([STAGE], rejections)
+    write_manifest(manifest, "pairs", rows, key, tracks.root)
+    return read_manifest(manifest, "pairs", AlignedPair)
 
 
 def _align_all(
     tasks: Sequence[_Task],
     root: Path,
     decoded: Path,
-    settings: Settings,
+    settings: PairingSettings,
     workers: int,
     console: Console,
 ) -> Iterator[AlignedPair | Rejection]:
@@ -98,7 +129,7 @@ def _align_all(
 
 
 def _align_or_reject(
-    task: _Task, root: Path, decoded: Path, settings: Settings
+    task: _Task, root: Path, decoded: Path, settings: PairingSettings
 ) -> AlignedPair | Rejection:
     for path in (task.pair.clean, task.pair.degraded):
         try:
@@ -137,7 +168,7 @@ def _stereo(path: Path) -> AudioInfo:
     return info
 
 
-def _align(task: _Task, root: Path, decoded: Path, settings: Settings) -> AlignedPair:
+def _align(task: _Task, root: Path, decoded: Path, settings: PairingSettings) -> AlignedPair:
     """Align one pair.
 
     Raises
@@ -170,7 +201,7 @@ def _sides(pair: PairedFiles | PairClip | AlignedPair) -> tuple[str, str]:
     return pair.clean, pair.degraded
 
 
-def _best_lag(clean: Path, degraded: Path, samples: int, settings: Settings) -> Alignment:
+def _best_lag(clean: Path, degraded: Path, samples: int, settings: PairingSettings) -> Alignment:
     """Return the lag that the recordings agree on.
 
     Up to eight blocks, evenly spread, vote with their correlations, louder ones more; what
@@ -184,7 +215,7 @@ def _best_lag(clean: Path, degraded: Path, samples: int, settings: Settings) -> 
     mean = np.average(votes, axis=0, weights=weights)
     best = int(np.argmax(np.abs(mean)))
     found = Alignment(best - reach, round(float(mean[best]), 4))
-    _check_match(found, settings)
+    _check_match(found, settings.paired)
     sure = np.abs(votes).max(axis=1) > abs(found.correlation) / 2
     drift = int(np.ptp(np.abs(votes[sure]).argmax(axis=1))) if sure.any() else 0
     if drift > _LARGEST_DRIFT_SAMPLES:
@@ -207,8 +238,8 @@ def _correlations(
     return np.stack(votes), np.array(levels, np.float32)
 
 
-def _check_match(found: Alignment, settings: Settings) -> None:
-    least, reach = settings.paired.min_correlation, settings.paired.max_lag_seconds
+def _check_match(found: Alignment, settings: PairedSettings) -> None:
+    least, reach = settings.min_correlation, settings.max_lag_seconds
     if abs(found.correlation) < least:
         raise AudioError(
             f"does not match its clean side: correlation {found.correlation:.3f} at most within "
@@ -222,15 +253,15 @@ def _mono(file: Path, start: int, samples: int, rate: int) -> Samples:
     return read_sound([file], start / rate, samples, rate).mean(axis=0)
 
 
-def pair_clips(pair: AlignedPair, settings: Settings) -> Iterator[PairClip]:
+def pair_clips(pair: AlignedPair, settings: MixingSettings) -> Iterator[PairClip]:
     """Yield the clips that a pair is cut into: one after another, where the clean side sounds."""
-    seconds = settings.mixing.clip_seconds
+    seconds = settings.clip_seconds
     end = pair.start_seconds + pair.seconds
     active = frames_of_spans(pair.spans, end, 0.01)
     for number in range(int(pair.seconds / seconds + 1e-9)):
         start = round(pair.start_seconds + number * seconds, 6)
         frames = active[round(start / 0.01) : round((start + seconds) / 0.01)]
-        if len(frames) and frames.mean() >= settings.mixing.min_active_share - 1e-9:
+        if len(frames) and frames.mean() >= settings.min_active_share - 1e-9:
             yield PairClip(
                 song=pair.song,
                 clean=pair.clean,

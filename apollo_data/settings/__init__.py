@@ -22,8 +22,10 @@ from apollo_data.settings.pipeline_file import (
     Settings,
     load_settings,
     parse_settings,
+    section_toml,
     settings_toml,
 )
+from apollo_data.settings.stage_settings import BuildSettings, ClipSettings, PlanSettings
 
 __all__ = [
     "ALL_BITRATES_KBPS",
@@ -31,7 +33,9 @@ __all__ = [
     "MP3_KBPS",
     "ActivitySettings",
     "BitrateKbps",
+    "BuildSettings",
     "CatalogSettings",
+    "ClipSettings",
     "CodecSettings",
     "CodecVariant",
     "DemoSettings",
@@ -41,6 +45,7 @@ __all__ = [
     "MixingSettings",
     "NetworkSettings",
     "PairedSettings",
+    "PlanSettings",
     "Settings",
     "ShardSettings",
     "SileroSettings",
@@ -49,5 +54,6 @@ __all__ = [
     "draw_variant",
     "load_settings",
     "parse_settings",
+    "section_toml",
     "settings_toml",
 ]

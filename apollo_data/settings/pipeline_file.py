@@ -17,6 +17,7 @@ import tomli_w
 from pydantic import Field, model_validator
 
 from apollo_data.errors import SettingsError
+from apollo_data.records import SPLITS
 from apollo_data.settings.data_sections import (
     LOUDNESS_BLOCK_SECONDS,
     ActivitySettings,
@@ -31,6 +32,7 @@ from apollo_data.settings.data_sections import (
     Share,
 )
 from apollo_data.settings.model_sections import NetworkSettings, TrainingSettings
+from apollo_data.settings.stage_settings import BuildSettings, ClipSettings, PlanSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -75,7 +77,51 @@ class Settings(Section):
     @property
     def clip_samples(self) -> int:
         """Samples per channel of one clip."""
-        return round(self.mixing.clip_seconds * self.sample_rate)
+        return self.for_clips().samples
+
+    def for_plan(self) -> PlanSettings:
+        """Return what the plan of all clips follows from."""
+        clips = {"train_clips", "valid_clips"}
+        drawn = {"seed": True, "mixing": True, "codec": True, "evaluation": True, "shards": clips}
+        return PlanSettings(
+            seed=self.seed,
+            mixing=self.mixing,
+            codec=self.codec,
+            evaluation=self.evaluation,
+            train_clips=self.shards.train_clips,
+            valid_clips=self.shards.valid_clips,
+            text=settings_toml(self, drawn),
+        )
+
+    def for_clips(self) -> ClipSettings:
+        """Return what the samples of a clip follow from."""
+        seconds, stems = self.mixing.clip_seconds, self.shards.stems
+        return ClipSettings(self.sample_rate, seconds, self.codec, stems)
+
+    def for_shards(self) -> BuildSettings:
+        """Return what shards follow from."""
+        texts = {split: self._shard_text(split) for split in SPLITS}
+        return BuildSettings(self.shards, self.for_clips(), texts)
+
+    def _shard_text(self, split: str) -> str:
+        """Return the settings that a split's shards follow from, as TOML: no more and no less.
+
+        How many clips there are in all, or how a network is trained, is not among them; a
+        change there leaves finished shards as they are.
+        """
+        own: dict[str, Any]
+        if split == "test":
+            drawn = {"seed", "mixing", "bitrates_kbps", "variants"}
+            own = {"mixing": {"clip_seconds"}, "codec": {"paper_clamp"}, "evaluation": drawn}
+        else:
+            own = {"mixing": True, "codec": {"bitrates_kbps", "variants", "paper_clamp"}}
+        common = {
+            "seed": True,
+            "sample_rate": True,
+            "activity": True,
+            "shards": {"dtype", "compression", "stems"},
+        }
+        return settings_toml(self, {**common, **own})
 
     @property
     def codecs(self) -> frozenset[str]:
@@ -140,6 +186,11 @@ def _section_at(place: list[str]) -> type[pydantic.BaseModel]:
         if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
             section = annotation
     return section
+
+
+def section_toml(name: str, section: Section) -> str:
+    """Return one section of the settings as TOML text."""
+    return tomli_w.dumps({name: section.model_dump(mode="json", exclude_none=True)})
 
 
 def settings_toml(settings: Settings, include: Any = None) -> str:

@@ -11,11 +11,11 @@ from apollo_data.console import Console
 from apollo_data.errors import DataError, SettingsError
 from apollo_data.parallel import parallel_map
 from apollo_data.records import SPLITS, MixRecipe, ShardInfo
-from apollo_data.settings import Settings
+from apollo_data.settings import BuildSettings
 from apollo_data.shards import FORMAT_VERSION
-from apollo_data.shards.build_one import ShardOutcome, ShardTask, build_shard, shard_settings
+from apollo_data.shards.build_one import ShardOutcome, ShardTask, build_shard
 from apollo_data.storage import key_of, remove_partials
-from apollo_data.workspace.folder import WorkFolder, refuse_rejections
+from apollo_data.workspace.folder import PlanFiles
 from apollo_data.workspace.manifest import (
     iterate_rows,
     read_header,
@@ -24,6 +24,7 @@ from apollo_data.workspace.manifest import (
     to_json,
     write_manifest,
 )
+from apollo_data.workspace.rejects import RejectLog
 
 
 @dataclass(frozen=True)
@@ -73,45 +74,55 @@ class ShardPart:
 
 
 def build_shards(
-    work: WorkFolder, settings: Settings, sizes: dict[str, int], workers: int, console: Console
+    plan: PlanFiles,
+    settings: BuildSettings,
+    sizes: dict[str, int],
+    rejects: RejectLog,
+    workers: int,
+    console: Console,
 ) -> BuildReport:
     """Build every shard of the plan in mixes.jsonl that is not there yet, and list them all."""
-    remove_partials(work.shards)
-    tasks = _tasks(work, settings, _known_shards(work))
+    remove_partials(plan.shards)
+    tasks = _tasks(plan, settings, _known_shards(plan))
     total = sum(sizes.values())
     try:
-        outcomes = _run_tasks(tasks, total, settings, workers, console)
+        outcomes = _run_tasks(tasks, total, rejects, workers, console)
     finally:
-        remove_partials(work.shards)
+        remove_partials(plan.shards)
     infos = tuple(outcome.info for outcome in outcomes)
     rejections = [row for outcome in outcomes for row in outcome.rejections]
-    _remove_stale(work, infos)
-    work.record_rejects(["build-h5"], rejections)
+    _remove_stale(plan, infos)
+    rejects.record(["build-h5"], rejections)
     write_manifest(
-        work.shard_list, "shards", infos, key_of([info.key for info in infos]), work.path
+        plan.shard_list, "shards", infos, key_of([info.key for info in infos]), plan.base
     )
     reused = sum(outcome.reused for outcome in outcomes)
     return BuildReport(infos, len(rejections), total, reused)
 
 
 def build_part(
-    work: WorkFolder, settings: Settings, part: ShardPart, workers: int, console: Console
+    plan: PlanFiles,
+    settings: BuildSettings,
+    part: ShardPart,
+    rejects: RejectLog,
+    workers: int,
+    console: Console,
 ) -> BuildReport:
     """Build some of the shards, while others may be building theirs.
 
     Nothing but shards is written: the build of the whole that comes after finds them, and
     tries once more what was rejected.
     """
-    tasks = list(_tasks(work, settings, _known_shards(work), part))
+    tasks = list(_tasks(plan, settings, _known_shards(plan), part))
     total = sum(len(task.recipes) for task in tasks)
-    outcomes = _run_tasks(tasks, total, settings, workers, console)
+    outcomes = _run_tasks(tasks, total, rejects, workers, console)
     rejected = sum(len(outcome.rejections) for outcome in outcomes)
     reused = sum(outcome.reused for outcome in outcomes)
     return BuildReport(tuple(outcome.info for outcome in outcomes), rejected, total, reused)
 
 
 def _run_tasks(
-    tasks: Iterable[ShardTask], total: int, settings: Settings, workers: int, console: Console
+    tasks: Iterable[ShardTask], total: int, rejects: RejectLog, workers: int, console: Console
 ) -> list[ShardOutcome]:
     outcomes: list[ShardOutcome] = []
     with (
@@ -119,8 +130,7 @@ def _run_tasks(
         contextlib.closing(parallel_map(build_shard, tasks, workers)) as results,
     ):
         for outcome in results:
-            if settings.strict:
-                refuse_rejections(outcome.rejections)
+            rejects.check(outcome.rejections)
             outcomes.append(outcome)
             advance(outcome.info.targets + len(outcome.rejections))
     for reason, count in Counter(outcome.reason for outcome in outcomes).items():
@@ -129,38 +139,38 @@ def _run_tasks(
     return outcomes
 
 
-def _known_shards(work: WorkFolder) -> dict[str, ShardInfo]:
-    if not work.shard_list.exists():
+def _known_shards(plan: PlanFiles) -> dict[str, ShardInfo]:
+    if not plan.shard_list.exists():
         return {}
     try:
-        rows = read_manifest(work.shard_list, "shards", ShardInfo).rows
+        rows = read_manifest(plan.shard_list, "shards", ShardInfo).rows
     except DataError:
         return {}
     return {row.path: row for row in rows}
 
 
 def _tasks(
-    work: WorkFolder,
-    settings: Settings,
+    plan: PlanFiles,
+    settings: BuildSettings,
     known: dict[str, ShardInfo],
     part: ShardPart | None = None,
 ) -> Iterator[ShardTask]:
     """Cut the plan into shards; lazily, since a plan can be long."""
-    header = read_header(work.mixes)
-    inputs_key = read_header(work.tracks).key
+    header = read_header(plan.mixes)
+    inputs_key = read_header(plan.tracks).key
     size = settings.shards.clips_per_shard
     wanted = _rows_of(part, size) if part else None
-    recipes = iterate_rows(work.mixes, "mixes", MixRecipe, wanted)
+    recipes = iterate_rows(plan.mixes, "mixes", MixRecipe, wanted)
     groups = itertools.groupby(recipes, lambda recipe: (recipe.split, recipe.index // size))
     for (split, number), group in groups:
         own = tuple(group)
         path = f"shards/{split}/shard-{number:05d}.h5"
         yield ShardTask(
-            base=work.path,
+            base=plan.base,
             path=path,
             split=split,
-            root=root_of(work.mixes, header),
-            decoded=work.decoded,
+            root=root_of(plan.mixes, header),
+            decoded=plan.decoded,
             recipes=own,
             settings=settings,
             key=_shard_key(own, settings, inputs_key),
@@ -179,15 +189,15 @@ def _rows_of(part: ShardPart, clips_per_shard: int) -> Callable[[dict[str, Any]]
     return wanted
 
 
-def _shard_key(recipes: Sequence[MixRecipe], settings: Settings, inputs_key: str) -> str:
+def _shard_key(recipes: Sequence[MixRecipe], settings: BuildSettings, inputs_key: str) -> str:
     rows = [to_json(recipe) for recipe in recipes]
-    return key_of(FORMAT_VERSION, inputs_key, shard_settings(settings, recipes[0].split), rows)
+    return key_of(FORMAT_VERSION, inputs_key, settings.texts[recipes[0].split], rows)
 
 
-def _remove_stale(work: WorkFolder, infos: Sequence[ShardInfo]) -> None:
+def _remove_stale(plan: PlanFiles, infos: Sequence[ShardInfo]) -> None:
     """Delete shards that an earlier plan left and this one does not have."""
-    current = {work.path / info.path for info in infos}
+    current = {plan.base / info.path for info in infos}
     for split in SPLITS:
-        for path in (work.shards / split).glob("shard-*.h5"):
+        for path in (plan.shards / split).glob("shard-*.h5"):
             if path not in current:
                 path.unlink()

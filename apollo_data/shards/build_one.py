@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from apollo_data.audio.ffmpeg import ffmpeg_version
 from apollo_data.codec.round_trip import BATCH_CLIPS
 from apollo_data.errors import AudioError, DataError
 from apollo_data.records import MixRecipe, Rejection, ShardInfo
-from apollo_data.settings import Settings, settings_toml
+from apollo_data.settings import BuildSettings
 from apollo_data.shards import ShardHead, ShardReader, ShardWriter
 from apollo_data.shards.clips import make_clips
 from apollo_data.storage import sha256_file, whole_file
@@ -33,7 +32,7 @@ class ShardTask:
     root: Path
     decoded: Path
     recipes: tuple[MixRecipe, ...]
-    settings: Settings
+    settings: BuildSettings
     key: str
     known: ShardInfo | None
 
@@ -46,27 +45,6 @@ class ShardOutcome:
     rejections: tuple[Rejection, ...]
     reused: bool
     reason: str = ""
-
-
-def shard_settings(settings: Settings, split: str) -> str:
-    """Return the settings that a split's shards follow from, as TOML: no more and no less.
-
-    How many clips there are in all, or how a network is trained, is not among them; a
-    change there leaves finished shards as they are.
-    """
-    own: dict[str, Any]
-    if split == "test":
-        drawn = {"seed", "mixing", "bitrates_kbps", "variants"}
-        own = {"mixing": {"clip_seconds"}, "codec": {"paper_clamp"}, "evaluation": drawn}
-    else:
-        own = {"mixing": True, "codec": {"bitrates_kbps", "variants", "paper_clamp"}}
-    common = {
-        "seed": True,
-        "sample_rate": True,
-        "activity": True,
-        "shards": {"dtype", "compression", "stems"},
-    }
-    return settings_toml(settings, {**common, **own})
 
 
 def build_shard(task: ShardTask) -> ShardOutcome:
@@ -111,7 +89,7 @@ def _look(task: ShardTask, path: Path) -> ShardInfo | str:
 
 
 def _reason(before: str, task: ShardTask) -> str:
-    names = changed_settings(before, shard_settings(task.settings, task.split))
+    names = changed_settings(before, task.settings.texts[task.split])
     if not names:
         return "its recipes or the catalog changed"
     return ", ".join(f"{name} changed" for name in names)
@@ -123,7 +101,7 @@ def _write_shard(path: Path, task: ShardTask, rejections: list[Rejection]) -> tu
     _check_room(path, task, pairs)
     with ShardWriter(path, _head(task), len(task.recipes), pairs) as shard:
         for batch in _batches(task.recipes):
-            made = make_clips(batch, task.root, task.decoded, task.settings)
+            made = make_clips(batch, task.root, task.decoded, task.settings.clips)
             for recipe, clip in zip(batch, made, strict=True):
                 if isinstance(clip, AudioError):
                     rejections.append(_reject(recipe, task, clip))
@@ -136,7 +114,7 @@ def _write_shard(path: Path, task: ShardTask, rejections: list[Rejection]) -> tu
 
 def _check_room(path: Path, task: ShardTask, pairs: int) -> None:
     """Refuse to begin a shard that the disk cannot take: HDF5 may crash when it finds out."""
-    row = 2 * task.settings.clip_samples * np.dtype(task.settings.shards.dtype).itemsize
+    row = 2 * task.settings.clips.samples * np.dtype(task.settings.shards.dtype).itemsize
     stems = sum(len(recipe.stems) for recipe in task.recipes) if task.settings.shards.stems else 0
     needed = row * (len(task.recipes) + pairs + stems)
     if shutil.disk_usage(path.parent).free < needed:
@@ -145,12 +123,12 @@ def _check_room(path: Path, task: ShardTask, pairs: int) -> None:
 
 def _head(task: ShardTask) -> ShardHead:
     settings = task.settings
-    text = shard_settings(settings, task.split)
+    text = settings.texts[task.split]
     return ShardHead(
         split=task.split,
-        sample_rate=settings.sample_rate,
-        clip_seconds=settings.mixing.clip_seconds,
-        samples=settings.clip_samples,
+        sample_rate=settings.clips.sample_rate,
+        clip_seconds=settings.clips.clip_seconds,
+        samples=settings.clips.samples,
         dtype=settings.shards.dtype,
         settings=text,
         settings_sha256=hashlib.sha256(text.encode()).hexdigest(),

@@ -17,7 +17,7 @@ from apollo_data.errors import AudioError
 from apollo_data.mixing import render, render_stems
 from apollo_data.pairing.stage import read_pair
 from apollo_data.records import MixRecipe
-from apollo_data.settings import Settings
+from apollo_data.settings import ClipSettings
 
 _SILENT_PEAK = 1e-5  # -100 dBFS: nothing to restore, and nothing to divide by
 
@@ -36,7 +36,7 @@ class Clip:
 
 
 def make_clips(
-    recipes: Sequence[MixRecipe], root: Path, decoded: Path, settings: Settings
+    recipes: Sequence[MixRecipe], root: Path, decoded: Path, settings: ClipSettings
 ) -> list[Clip | AudioError]:
     """Render and code recipes.
 
@@ -49,7 +49,7 @@ def make_clips(
     decoded
         Where what had to be decoded of the user's own pairs lies.
     settings
-        The pipeline's.
+        What the samples follow from, beside the recipes.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def make_clips(
 
 
 def _render_or_say(
-    recipe: MixRecipe, root: Path, decoded: Path, settings: Settings
+    recipe: MixRecipe, root: Path, decoded: Path, settings: ClipSettings
 ) -> Clip | AudioError:
     try:
         clip = _render(recipe, root, decoded, settings)
@@ -73,18 +73,18 @@ def _render_or_say(
     return AudioError("the clip is silent") if is_silent else clip
 
 
-def _render(recipe: MixRecipe, root: Path, decoded: Path, settings: Settings) -> Clip:
+def _render(recipe: MixRecipe, root: Path, decoded: Path, settings: ClipSettings) -> Clip:
     rate = settings.sample_rate
     if (pair := recipe.pair) is not None:  # of the user's own: nobody needs to code it
         clean, degraded = read_pair(pair, root, decoded, rate)
         return Clip(recipe, clean, (CodedClip(degraded, pair.degraded_kbps),))
-    if not (settings.shards.stems and recipe.stems):
+    if not (settings.stems and recipe.stems):
         return Clip(recipe, render(recipe, root, rate))
     stems = tuple(render_stems(recipe, root, rate))
     return Clip(recipe, sum(stems[1:], start=stems[0]), stems=stems)
 
 
-def _code(clips: Sequence[Clip], settings: Settings) -> list[Clip | AudioError]:
+def _code(clips: Sequence[Clip], settings: ClipSettings) -> list[Clip | AudioError]:
     """Code a batch; where that fails, its halves, until the clip that fails stands alone."""
     jobs = [(clip.target, coding) for clip in clips for coding in clip.recipe.codings]
     if not jobs:

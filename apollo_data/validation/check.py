@@ -11,20 +11,21 @@ import joblib
 
 from apollo_data.audio.files import files_of, probe
 from apollo_data.catalog.find import find_songs
-from apollo_data.catalog.scan import MANIFEST as FILES
 from apollo_data.catalog.stage import make_catalog
 from apollo_data.console import Console
 from apollo_data.download.unpack import changed_files, find_unpacked
 from apollo_data.errors import AudioError
-from apollo_data.pairing.stage import align_pairs, readable
+from apollo_data.pairing.stage import PairingSettings, align_pairs, readable
 from apollo_data.parallel import parallel_map
 from apollo_data.records import SPLITS, FileFacts, Mixture, Rejection, Stem, Track
 from apollo_data.settings import Settings
 from apollo_data.settings import facts as committed
 from apollo_data.sources.artists import artist_key
+from apollo_data.sources.exclusions import Exclusions
 from apollo_data.validation.fingerprints import Fingerprint, find_doubles, fingerprint
-from apollo_data.workspace.folder import WorkFolder, by_choice
+from apollo_data.workspace.folder import WorkFolder
 from apollo_data.workspace.manifest import Manifest, iterate_rows, write_manifest
+from apollo_data.workspace.rejects import by_choice
 
 _HOURS_TOLERANCE = 0.05
 _CLIPPED_SHARE = 0.001
@@ -93,10 +94,12 @@ def check_data(
     DataError
         There is no such folder, or no song in it.
     """
-    lenient = settings.model_copy(update={"strict": False})
-    with work.hold():
-        tracks = make_catalog(root, work, lenient, workers, console)
-        pairs = align_pairs(tracks, work, lenient, workers, console)
+    rejects, exclusions = work.reject_log(), Exclusions(work.read_exclusions())
+    rules = PairingSettings(settings.paired, settings.activity, settings.sample_rate)
+    with work.lock():
+        about = (settings.catalog, exclusions, rejects)
+        tracks = make_catalog(root, work.tracks, work.files, *about, workers, console)
+        pairs = align_pairs(tracks, work.pairs, work.decoded, rules, rejects, workers, console)
     findings = [
         *_file_findings(work),
         *_archive_findings(root),
@@ -187,7 +190,7 @@ def _split_findings(tracks: Iterable[Track]) -> Iterator[Finding]:
 
 
 def _level_findings(work: WorkFolder) -> Iterator[Finding]:
-    for row in iterate_rows(work.path / FILES, "files", FileFacts):
+    for row in iterate_rows(work.files, "files", FileFacts):
         if row.levels is None:
             continue
         if row.levels.silent_share >= 1.0:

@@ -2,14 +2,37 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from apollo_data.errors import DataError
 from apollo_data.records import Rejection
 from apollo_data.storage import folder_lock, remove_partials
-from apollo_data.workspace.manifest import iterate_rows, read_manifest, write_manifest
+from apollo_data.workspace.manifest import read_manifest
+from apollo_data.workspace.rejects import RejectLog
+
+
+@dataclass(frozen=True)
+class ActivityFiles:
+    """Where the stage writes: activity.jsonl, and what an unfinished run has found."""
+
+    manifest: Path
+    part: Path
+
+
+@dataclass(frozen=True)
+class PlanFiles:
+    """Where the plan and its inputs are, and where shards are built.
+
+    `base` is the folder that the paths of shards are relative to; `shard_list` is shards.jsonl.
+    """
+
+    base: Path
+    tracks: Path
+    mixes: Path
+    decoded: Path
+    shards: Path
+    shard_list: Path
 
 
 @dataclass(frozen=True)
@@ -22,7 +45,7 @@ class WorkFolder:
         The folder itself.
     raw
         Songs that the pipeline fetched or made itself.
-    tracks, activity, mixes
+    files, tracks, activity, mixes
         The manifests of the stages up to the plan of all clips.
     rejects
         What was left out, where and why.
@@ -38,6 +61,7 @@ class WorkFolder:
 
     path: Path
     raw: Path
+    files: Path
     tracks: Path
     activity: Path
     mixes: Path
@@ -54,6 +78,7 @@ class WorkFolder:
         return cls(
             path=path,
             raw=path / "raw",
+            files=path / "files.jsonl",
             tracks=path / "tracks.jsonl",
             activity=path / "activity.jsonl",
             mixes=path / "mixes.jsonl",
@@ -95,16 +120,23 @@ class WorkFolder:
         )
 
     @property
-    def activity_part(self) -> Path:
-        """What a detection that is not at its end has found.
+    def activity_files(self) -> ActivityFiles:
+        """Where the activity stage writes.
 
-        It is in the folder that is held, whose leftovers are cleared, also where `activity` is not.
+        The part is in the working folder, which is locked, also where the manifest is not.
         """
-        return self.path / self.activity.with_suffix(".part.jsonl").name
+        part = self.path / self.activity.with_suffix(".part.jsonl").name
+        return ActivityFiles(self.activity, part)
+
+    @property
+    def plan_files(self) -> PlanFiles:
+        """What shards are built from, and where."""
+        inputs = (self.tracks, self.mixes, self.decoded)
+        return PlanFiles(self.path, *inputs, self.shards, self.shard_list)
 
     @contextlib.contextmanager
-    def hold(self) -> Iterator[None]:
-        """Hold the folder alone; what killed runs left beside the manifests is cleared away.
+    def lock(self) -> Iterator[None]:
+        """Lock the folder for this process, and remove what killed runs left beside the manifests.
 
         Raises
         ------
@@ -116,14 +148,6 @@ class WorkFolder:
                 remove_partials(place, below=False)
             yield
 
-    def record_rejects(self, stages: Sequence[str], rejections: Iterable[Rejection]) -> None:
-        """Replace these stages' rows in rejects.jsonl; the rows of other stages stay."""
-        earlier: list[Rejection] = []
-        if self.rejects.exists():
-            rows = iterate_rows(self.rejects, "rejects", Rejection)
-            earlier = [row for row in rows if row.stage not in stages]
-        write_manifest(self.rejects, "rejects", [*earlier, *rejections], "", self.path)
-
     def read_exclusions(self) -> tuple[Rejection, ...]:
         """Return all rows of exclusions.jsonl; none if there is no such file."""
         if not self.exclusions.exists():
@@ -132,22 +156,11 @@ class WorkFolder:
 
     def read_rejects(self) -> tuple[Rejection, ...]:
         """Return all rows of rejects.jsonl; none if there is no such file."""
-        if not self.rejects.exists():
-            return ()
-        return read_manifest(self.rejects, "rejects", Rejection).rows
+        return self.reject_log().read()
 
-
-def by_choice(row: Rejection) -> bool:
-    """Tell whether something was left out because the user wants it so."""
-    return "excluded_by" in row.detail
-
-
-def refuse_rejections(rejections: Iterable[Rejection]) -> None:
-    """Raise the error that a strict run ends with if anything was left out but by choice."""
-    for row in rejections:
-        if not by_choice(row):
-            where = "" if row.path in row.reason else f"{row.path}: "
-            raise DataError(f"{where}{row.reason} (strict: nothing may be left out)")
+    def reject_log(self, strict: bool = False) -> RejectLog:
+        """Return the log of what is left out; a strict one ends the run at the first row."""
+        return RejectLog(self.rejects, strict)
 
 
 def shards_in(path: Path) -> Path:

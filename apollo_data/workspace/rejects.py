@@ -1,8 +1,9 @@
-"""What a run has left out: told in a few lines, and too much of it is an error."""
+"""What was left out: rows of rejects.jsonl, told in a few lines; too many are an error."""
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,8 +11,7 @@ from apollo_data.audio.files import files_of
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.records import Rejection, Track
-from apollo_data.settings import Settings
-from apollo_data.workspace.folder import WorkFolder, by_choice, refuse_rejections
+from apollo_data.workspace.manifest import iterate_rows, read_manifest, write_manifest
 
 Row = TypeVar("Row")
 
@@ -19,15 +19,98 @@ _FILE_STAGES = ("catalog", "sad", "align")
 _PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d.]*|\([^)]*\)")
 
 
+@dataclass(frozen=True)
+class RejectLog:
+    """The file rejects.jsonl of a run; a strict run ends at the first row."""
+
+    path: Path
+    strict: bool = False
+
+    def read(self) -> tuple[Rejection, ...]:
+        """Return all rows; none if there is no such file."""
+        if not self.path.exists():
+            return ()
+        return read_manifest(self.path, "rejects", Rejection).rows
+
+    def record(self, stages: Sequence[str], rejections: Iterable[Rejection]) -> None:
+        """Replace the rows of these stages; the rows of other stages stay."""
+        earlier: list[Rejection] = []
+        if self.path.exists():
+            rows = iterate_rows(self.path, "rejects", Rejection)
+            earlier = [row for row in rows if row.stage not in stages]
+        write_manifest(self.path, "rejects", [*earlier, *rejections], "", self.path.parent)
+
+    def check(self, rejections: Iterable[Rejection]) -> None:
+        """End a strict run if anything was left out, other than by choice.
+
+        Raises
+        ------
+        DataError
+            The run is strict, and there is such a row.
+        """
+        if not self.strict:
+            return
+        for row in rejections:
+            if not by_choice(row):
+                where = "" if row.path in row.reason else f"{row.path}: "
+                raise DataError(f"{where}{row.reason} (strict: nothing may be left out)")
+
+    def check_earlier(self, stage: str) -> None:
+        """End a strict run if an earlier run has left something out at this stage."""
+        if self.strict:
+            self.check(row for row in self.read() if row.stage == stage)
+
+    def separate(self, outcomes: Iterable[Row | Rejection]) -> tuple[list[Row], list[Rejection]]:
+        """Return what is kept and what is left out; a strict run ends at the first rejection."""
+        rows: list[Row] = []
+        rejections: list[Rejection] = []
+        for outcome in outcomes:
+            if isinstance(outcome, Rejection):
+                self.check([outcome])
+                rejections.append(outcome)
+            else:
+                rows.append(outcome)
+        return rows, rejections
+
+    def check_files(self, tracks: Sequence[Track], max_share: float) -> None:
+        """Raise an error if too many of the songs' files were left out, other than by choice.
+
+        Raises
+        ------
+        DataError
+            Their share is above `max_share` (`max_rejected_share` of the settings).
+        """
+        rows = [row for row in self.read() if row.stage in _FILE_STAGES and not by_choice(row)]
+        sounds = [sound for track in tracks for sound in track.sounds]
+        kept = {
+            str(file) for sound in sounds for file in files_of(Path(), sound.path, sound.sources)
+        }
+        kept |= {track.pair.degraded for track in tracks if track.pair}
+        self.check_share(len(rows), len(kept) + len(rows), "files", max_share)
+
+    def check_share(self, rejected: int, total: int, what: str, max_share: float) -> None:
+        """Raise a `DataError` if `rejected` of `total` is more than `max_share` allows."""
+        if rejected > max_share * total:
+            raise DataError(
+                f"{self.path}: {rejected} of {total} {what} were rejected, more than the share of "
+                f"{max_share:g} that max_rejected_share allows"
+            )
+
+
+def by_choice(row: Rejection) -> bool:
+    """Tell whether something was left out because the user wants it so."""
+    return "excluded_by" in row.detail
+
+
 def tell_rejections(rows: Iterable[Rejection], console: Console) -> None:
-    """Say what was left out and how often, most frequent first."""
+    """Print what was left out and how often, most frequent first."""
     counts = Counter((row.stage, kind_of(row)) for row in rows)
     for (stage, kind), count in counts.most_common():
         console.note(f"left out by {stage}: {count} x {kind}")
 
 
 def kind_of(row: Rejection) -> str:
-    """Return a rejection's reason without names and numbers, so that like counts as like.
+    """Return a rejection's reason without names and numbers, so that equal kinds count together.
 
     Examples
     --------
@@ -38,45 +121,3 @@ def kind_of(row: Rejection) -> str:
     if by_choice(row):
         return f"excluded by {row.detail['excluded_by']}"
     return " ".join(_PARTICULARS.sub("…", reason).split())
-
-
-def part_rejections(
-    outcomes: Iterable[Row | Rejection], strict: bool
-) -> tuple[list[Row], list[Rejection]]:
-    """Return what is kept and what is left out; the first of the latter is an error if `strict`."""
-    rows: list[Row] = []
-    rejections: list[Rejection] = []
-    for outcome in outcomes:
-        if isinstance(outcome, Rejection):
-            if strict:
-                refuse_rejections([outcome])
-            rejections.append(outcome)
-        else:
-            rows.append(outcome)
-    return rows, rejections
-
-
-def refuse_too_many(work: WorkFolder, tracks: Sequence[Track], settings: Settings) -> None:
-    """Raise an error if too many of the songs' files were left out, other than by choice.
-
-    Raises
-    ------
-    DataError
-        Their share is above `max_rejected_share`.
-    """
-    rows = [row for row in work.read_rejects() if row.stage in _FILE_STAGES and not by_choice(row)]
-    sounds = [sound for track in tracks for sound in track.sounds]
-    kept = {str(file) for sound in sounds for file in files_of(Path(), sound.path, sound.sources)}
-    kept |= {track.pair.degraded for track in tracks if track.pair}
-    refuse_share(work, len(rows), len(kept) + len(rows), "files", settings)
-
-
-def refuse_share(
-    work: WorkFolder, rejected: int, total: int, what: str, settings: Settings
-) -> None:
-    """Raise a `DataError` if `rejected` of `total` is more than `max_rejected_share` allows."""
-    if rejected > settings.max_rejected_share * total:
-        raise DataError(
-            f"{work.rejects}: {rejected} of {total} {what} were rejected, more than the share of "
-            f"{settings.max_rejected_share:g} that max_rejected_share allows"
-        )

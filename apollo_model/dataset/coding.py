@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from apollo_data.errors import AudioError
 from apollo_data.records import MixRecipe
-from apollo_data.settings import Settings
+from apollo_data.settings import ClipSettings
 from apollo_data.shards import common_scale, store
 from apollo_data.shards.clips import Clip, make_clips
 
@@ -17,11 +17,10 @@ StoredPair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 def make_pairs(
-    recipes: Sequence[MixRecipe], root: Path, decoded: Path, settings: Settings
+    recipes: Sequence[MixRecipe], root: Path, decoded: Path, settings: ClipSettings, dtype: str
 ) -> list[StoredPair | AudioError]:
     """Return, for each recipe of one coding, the pair or why it cannot be made."""
     made = make_clips(recipes, root, decoded, settings)
-    dtype = settings.shards.dtype
     return [clip if isinstance(clip, AudioError) else _store(clip, dtype) for clip in made]
 
 

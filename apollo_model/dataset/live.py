@@ -81,7 +81,8 @@ class LiveMixDataset(PairDataset):
         tracks = read_manifest(work.tracks, "tracks", Track)
         self._tracks, self._root, self._decoded = tracks.rows, tracks.root, work.decoded
         self._activity = read_manifest(work.activity, "activity", StemActivity).rows
-        self._settings, self._split = settings, split
+        self._plan, self._clips = settings.for_plan(), settings.for_clips()
+        self._dtype, self._split = settings.shards.dtype, split
         self._length = counts[split] if length is None else length
         self._pool: MixPool | None = None
         self._skipped = torch.zeros(1 + _MOST_WORKERS, dtype=torch.int64).share_memory_()
@@ -100,7 +101,7 @@ class LiveMixDataset(PairDataset):
     def recipe(self, index: int, tries: int = 0) -> MixRecipe:
         """Return how item `index` of the epoch is made, after `tries` that failed."""
         if self._pool is None:  # for each process its own: generators are not for sharing
-            self._pool = MixPool(self._tracks, self._activity, self._split, self._settings)
+            self._pool = MixPool(self._tracks, self._activity, self._split, self._plan)
         number = self.epoch * self._length + index
         return self._pool.draw(number + tries * SUBSTITUTE_STEP)
 
@@ -119,7 +120,7 @@ class LiveMixDataset(PairDataset):
         missing = list(range(len(indices)))
         for tries in range(_TRIES):
             recipes = [self.recipe(indices[place], tries) for place in missing]
-            results = make_pairs(recipes, self._root, self._decoded, self._settings)
+            results = make_pairs(recipes, self._root, self._decoded, self._clips, self._dtype)
             for place, result in zip(missing, results, strict=True):
                 if isinstance(result, tuple):
                     made[place] = result

@@ -42,4 +42,4 @@ def described_song(
 
 def pool(split: str, settings: Settings, songs: int = 30) -> MixPool:
     """The pool of one split of `library`."""
-    return MixPool(*library(songs), split, settings)
+    return MixPool(*library(songs), split, settings.for_plan())

@@ -109,7 +109,7 @@ def heard(source: Path, out: Path, workers: int = 1, **changes: object) -> tuple
     """Detect in this process; return what is said, and activity.jsonl."""
     told, work = Told(), WorkFolder.at(out)
     prepare(source, work, small_settings(**changes), workers, told)
-    assert not work.activity_part.exists()
+    assert not work.activity_files.part.exists()
     return told.notes, work.activity.read_bytes()
 
 
@@ -234,7 +234,7 @@ def test_a_stem_that_failed_is_tried_again(tmp_path: Path) -> None:
     os.utime(victim, ns=times)
     with pytest.raises(DataError, match=r"bass\.wav: .*strict: nothing may be left out"):
         heard(catalog, work.path, strict=True)
-    kept = len(rows_in(work.activity_part))
+    kept = len(rows_in(work.activity_files.part))
     assert 0 < kept < STEMS - 1
     assert heard(catalog, work.path)[0] == some_known(STEMS - kept)
     assert [row.stage for row in work.read_rejects()] == ["sad"]
@@ -258,7 +258,7 @@ def test_a_damaged_journal_is_worth_nothing_and_does_no_harm(
     songs: Path, tmp_path: Path, undisturbed: bytes, damage: str
 ) -> None:
     out = songs.parent / f"damaged {damage}"
-    part = WorkFolder.at(out).activity_part
+    part = WorkFolder.at(out).activity_files.part
     out.mkdir()
     header, *rows = undisturbed.splitlines(keepends=True)
     part.write_bytes(
@@ -273,7 +273,7 @@ def test_a_damaged_journal_is_worth_nothing_and_does_no_harm(
     )
     left = out / ".activity.part.jsonl.x1.partial"  # of a kill in the midst of a write
     left.write_bytes(rows[0])
-    with WorkFolder.at(out).hold():
+    with WorkFolder.at(out).lock():
         notes, found = heard(songs, out)
     assert notes == []
     assert found == undisturbed

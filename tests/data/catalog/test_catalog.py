@@ -15,7 +15,7 @@ from helpers.small_songs import (
 
 from apollo_data.audio.file_scan import scan_file
 from apollo_data.catalog.find import read_catalog
-from apollo_data.catalog.stage import make_catalog
+from apollo_data.pipeline import catalog_songs
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.pipeline import build_h5
@@ -25,7 +25,8 @@ from apollo_data.settings import facts as committed
 from apollo_data.sources.artists import split_by_hash
 from apollo_data.sources.exclusions import Exclusions
 from apollo_data.storage import sha256_file
-from apollo_data.workspace.folder import WorkFolder, by_choice, refuse_rejections
+from apollo_data.workspace.folder import WorkFolder
+from apollo_data.workspace.rejects import RejectLog, by_choice
 from apollo_data.workspace.manifest import read_manifest
 
 
@@ -107,9 +108,10 @@ def test_bleed_is_recorded_and_can_be_excluded(tmp_path: Path) -> None:
     catalog = read_catalog(tmp_path, CatalogSettings(exclude_bleed=True))
     assert [stem.stem_class for stem in catalog.tracks[0].stems] == ["vocals", "piano"]
     assert catalog.rejections[0].reason == "has bleed, which is to be excluded"
-    refuse_rejections(catalog.rejections)  # a choice is nothing that a strict run ends at
+    strict = RejectLog(tmp_path / "rejects.jsonl", strict=True)
+    strict.check(catalog.rejections)  # a choice is nothing that a strict run ends at
     with pytest.raises(DataError, match="strict"):
-        refuse_rejections([Rejection("a.wav", "catalog", "is broken")])
+        strict.check([Rejection("a.wav", "catalog", "is broken")])
 
 
 def test_flac_mono_and_links_are_fine_and_a_song_counts_once(tmp_path: Path) -> None:
@@ -251,7 +253,7 @@ def test_nothing_is_written_into_the_songs_folder(songs: Path, tmp_path: Path) -
 
     before = state()
     work = WorkFolder.at(tmp_path)
-    make_catalog(songs, work, Settings(), 1, Console(quiet=True))
+    catalog_songs(songs, work, Settings(), 1, Console(quiet=True))
     assert state() == before
     assert {path.name for path in tmp_path.iterdir()} >= {"tracks.jsonl", "files.jsonl"}
 

@@ -34,7 +34,7 @@ def look(
 ) -> dict[str, FileFacts]:
     monkeypatch.setattr(scan, "scan_file", listener)
     files = sorted(root.rglob("*.wav"))
-    found = scan_files(files, root, out, CatalogSettings(**settings), 1, QUIET)
+    found = scan_files(files, root, out / "files.jsonl", CatalogSettings(**settings), 1, QUIET)
     return {path.name: row for path, row in found.items()}
 
 

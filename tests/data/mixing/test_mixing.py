@@ -9,9 +9,8 @@ import scipy.stats
 from helpers.catalogs import SECONDS, SPANS, library, pool
 from helpers.small_songs import RATE, small_settings
 
-from apollo_data.activity.stage import detect_activity
 from apollo_data.audio.files import files_of, read_sound
-from apollo_data.catalog.stage import make_catalog
+from apollo_data.pipeline import prepare
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.mixing import MixPool, StartTimes, draw_recipes, render, split_sizes
@@ -134,8 +133,8 @@ def test_few_songs_give_smaller_mixes_unless_songs_may_repeat() -> None:
 def test_a_split_without_songs_gets_no_clips_and_says_so_when_asked() -> None:
     settings = small_settings()
     pools = {split: pool(split, settings, songs=2) for split in SPLITS}
-    assert split_sizes(pools, settings) == {"train": 10, "valid": 3, "test": 0}
-    assert len(list(draw_recipes(pools, settings))) == 13
+    assert split_sizes(pools, settings.for_plan()) == {"train": 10, "valid": 3, "test": 0}
+    assert len(list(draw_recipes(pools, settings.for_plan()))) == 13
     with pytest.raises(DataError, match="split 'test'"):
         pools["test"].draw(0)
 
@@ -143,9 +142,9 @@ def test_a_split_without_songs_gets_no_clips_and_says_so_when_asked() -> None:
 def test_rendering_is_the_sum_of_stems_at_their_gains(songs: Path, tmp_path: Path) -> None:
     work = WorkFolder.at(tmp_path)
     settings = small_settings()
-    tracks = make_catalog(songs, work, settings, 1, Console(quiet=True))
-    activities = detect_activity(tracks, work, settings, 1, Console(quiet=True))
-    train = MixPool(tracks.rows, activities.rows, "train", settings)
+    found = prepare(songs, work, settings, 1, Console(quiet=True))
+    tracks, activities = found.tracks, found.activities
+    train = MixPool(tracks.rows, activities.rows, "train", settings.for_plan())
     recipe = next(recipe for index in range(50) if len((recipe := train.draw(index)).stems) >= 2)
     expected = np.zeros((2, RATE))
     for clip in recipe.stems:

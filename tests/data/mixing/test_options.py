@@ -103,8 +103,8 @@ def test_a_pool_of_one_class_gives_several_stems_if_it_may_repeat() -> None:
     songs = [described_song(f"song{number}", "train", ("bass",)) for number in range(5)]
     tracks = [track for track, _ in songs]
     activities = [row for _, rows in songs for row in rows]
-    assert MixPool(tracks, activities, "train", mixing()).max_stems == 1
-    repeating = MixPool(tracks, activities, "train", mixing(repeat_classes=True, min_stems=5))
+    assert MixPool(tracks, activities, "train", mixing().for_plan()).max_stems == 1
+    repeating = MixPool(tracks, activities, "train", mixing(repeat_classes=True, min_stems=5).for_plan())
     assert {clip.stem_class for clip in repeating.draw(0).stems} == {"bass"}
     assert len(repeating.draw(0).stems) == 5
 
@@ -192,7 +192,7 @@ def test_the_test_set_follows_from_evaluation_and_seed_alone() -> None:
     tracks, activities = library()
     own = [track for track in tracks if track.split == "test"]
     heard = [row for row in activities if row.split == "test"]
-    alone = MixPool(own, heard, "test", Settings())
+    alone = MixPool(own, heard, "test", Settings().for_plan())
     assert [alone.draw(index) for index in range(200)] == asked
     assert drawn(parse_settings({"seed": 1}, "test"), "test") != asked
     kept = parse_settings({"seed": 1, "evaluation": {"seed": 0}}, "test")
@@ -204,7 +204,7 @@ def test_more_targets_per_category_or_other_bitrates_leave_the_drawn_ones() -> N
     asked = drawn(Settings(), "test")
     few = parse_settings({"evaluation": {"per_category": 3, "bitrates_kbps": [24, 64]}}, "test")
     pools = {split: pool(split, few) for split in SPLITS}
-    assert split_sizes(pools, few)["test"] == 12
+    assert split_sizes(pools, few.for_plan())["test"] == 12
     recipes = [pools["test"].draw(index) for index in range(12)]
     assert set(collections.Counter(recipe.category for recipe in recipes).values()) == {3}
     for recipe, other in zip(recipes, asked, strict=False):
@@ -239,17 +239,17 @@ def test_a_category_that_the_songs_cannot_give_is_not_asked_for() -> None:
         described_song("singer", "test", ("vocals",)),
     ]
     tracks, activities = [track for track, _ in songs], [row for _, rows in songs for row in rows]
-    assert MixPool(tracks, activities, "test", Settings()).categories == (
+    assert MixPool(tracks, activities, "test", Settings().for_plan()).categories == (
         "vocal",
         "single_stem",
         "multi_stems_vocal",
     )
     shared = parse_settings({"evaluation": {"mixing": {"distinct_songs": False}}}, "test")
-    free = MixPool(tracks, activities, "test", shared)
+    free = MixPool(tracks, activities, "test", shared.for_plan())
     assert len(free.categories) == 4
     assert {clip.stem_class for clip in free.draw(2).stems} == {"bass", "drums"}
     demanding = parse_settings({"evaluation": {"mixing": {"min_stems": 3}}}, "test")
-    assert MixPool(tracks, activities, "test", demanding).categories == ("vocal", "single_stem")
+    assert MixPool(tracks, activities, "test", demanding.for_plan()).categories == ("vocal", "single_stem")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from apollo_data.cli import app
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.mixing import render
-from apollo_data.mixing.previews import pick_evenly, write_previews
+from apollo_data.mixing.previews import Preview, pick_evenly, write_previews
 from apollo_data.pipeline import plan_prepared, prepare
 from apollo_data.records import CATEGORIES, MixRecipe, StemClip
 from apollo_data.settings import settings_toml
@@ -48,6 +48,11 @@ def work(planned: Path) -> WorkFolder:
     return WorkFolder.at(copy)
 
 
+def previews(work: WorkFolder, split: str, count: int, strict: bool = False) -> list[Preview]:
+    about = (SETTINGS.sample_rate, split, count, work.reject_log(strict), QUIET)
+    return write_previews(work.mixes, work.path / "previews", *about)
+
+
 def expected(recipe: MixRecipe, root: Path) -> np.ndarray:
     target = render(recipe, root, RATE)
     return target / max(1.0, np.abs(target).max())
@@ -55,7 +60,7 @@ def expected(recipe: MixRecipe, root: Path) -> np.ndarray:
 
 def test_previews_sound_like_their_recipes(work: WorkFolder, songs: Path) -> None:
     plan = read_manifest(work.mixes, "mixes", MixRecipe).rows
-    written = write_previews(work, SETTINGS, "train", 8, QUIET)
+    written = previews(work, "train", 8)
     assert len(written) == 8
     for preview in written:
         recipe = from_json(MixRecipe, json.loads(preview.path.with_suffix(".json").read_text()))
@@ -84,7 +89,7 @@ def test_only_what_would_clip_is_scaled(work: WorkFolder, songs: Path) -> None:
     write_manifest(work.mixes, "mixes", [loud, soft], "key", songs)
     peaks = [
         np.abs(soundfile.read(preview.path)[0]).max()
-        for preview in write_previews(work, SETTINGS, "train", 5, QUIET)
+        for preview in previews(work, "train", 5)
     ]
     assert peaks[0] == 32767 / 32768
     assert peaks[1] == pytest.approx(np.abs(render(soft, songs, RATE)).max(), abs=1e-4)
@@ -115,7 +120,7 @@ def test_a_clip_that_cannot_be_rendered_is_a_row_and_the_others_are_written(
         for number, clip in enumerate((good, gone, good))
     ]
     write_manifest(work.mixes, "mixes", plan, "key", songs)
-    written = write_previews(work, SETTINGS, "train", 3, QUIET)
+    written = previews(work, "train", 3)
     assert [preview.recipe.index for preview in written] == [0, 2]
     (row,) = work.read_rejects()
     assert (row.stage, row.path) == ("preview", "previews/train-00001-single_stem.wav")
@@ -124,18 +129,18 @@ def test_a_clip_that_cannot_be_rendered_is_a_row_and_the_others_are_written(
     assert "warning: no preview of previews/train-00001" in capsys.readouterr().err
     strict = SETTINGS.model_copy(update={"strict": True})
     with pytest.raises(DataError, match=r"gone\.wav: no such file \(strict"):
-        write_previews(work, strict, "train", 3, QUIET)
+        previews(work, "train", 3, strict=True)
     write_manifest(work.mixes, "mixes", [plan[0]], "key", songs)
-    write_previews(work, SETTINGS, "train", 3, QUIET)
+    previews(work, "train", 3)
     assert work.read_rejects() == ()
 
 
 def test_earlier_previews_go_and_other_files_stay(work: WorkFolder) -> None:
-    first = write_previews(work, SETTINGS, "train", 8, QUIET)
-    other = write_previews(work, SETTINGS, "test", 4, QUIET)
+    first = previews(work, "train", 8)
+    other = previews(work, "test", 4)
     own = work.path / "previews" / "train-notes.txt"
     own.write_text("mine")
-    fewer = write_previews(work, SETTINGS, "train", 2, QUIET)
+    fewer = previews(work, "train", 2)
     assert len(fewer) == 2 < len(first)
     kept = {preview.path.stem for preview in [*fewer, *other]} | {"train-notes"}
     assert {path.stem for path in own.parent.iterdir()} == kept
@@ -147,13 +152,13 @@ def test_a_failure_leaves_no_half_file(work: WorkFolder, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write_previews(work, SETTINGS, "train", 2, QUIET)
+        previews(work, "train", 2)
     assert not list((work.path / "previews").iterdir())
 
 
 def test_a_split_without_recipes_is_said_so(work: WorkFolder) -> None:
     with pytest.raises(DataError, match=r"mixes\.jsonl: holds no recipes of split 'valid'"):
-        write_previews(work, SETTINGS, "valid", 2, QUIET)
+        previews(work, "valid", 2)
 
 
 @pytest.mark.parametrize(

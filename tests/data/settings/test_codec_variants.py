@@ -144,7 +144,7 @@ def pool(split: str, **changes: object) -> MixPool:
     spans = (ActiveSpan(0.0, 60.0),)
     heard = [StemActivity("a", split, s.stem_class, s.path, 1, 60.0, spans, "x") for s in stems]
     settings = parse_settings({"mixing": {"distinct_songs": False}, **changes}, "test")
-    return MixPool([track], heard, split, settings)
+    return MixPool([track], heard, split, settings.for_plan())
 
 
 def test_the_codings_change_and_the_mixes_do_not() -> None:

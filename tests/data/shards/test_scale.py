@@ -101,9 +101,9 @@ def test_what_killed_writers_left_is_cleared_by_who_holds_the_folder(tmp_path: P
     for path in (*left, yours):
         path.parent.mkdir(exist_ok=True)
         path.write_text("half")
-    with work.hold():
+    with work.lock():
         assert not any(path.exists() for path in left)
-        with pytest.raises(BusyError, match="in use by process"), work.hold():
+        with pytest.raises(BusyError, match="in use by process"), work.lock():
             pass
     assert yours.exists()
 

@@ -10,8 +10,7 @@ from matplotlib.image import imread
 from helpers.small_songs import RATE, small_settings
 from typer.testing import CliRunner
 
-from apollo_data.activity.stage import detect_activity
-from apollo_data.catalog.stage import make_catalog
+from apollo_data.pipeline import prepare
 from apollo_data.cli import app
 from apollo_data.console import Console
 from apollo_data.errors import DataError
@@ -44,9 +43,9 @@ def drawn(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> list[MixReci
     mixing = {"clip_seconds": 1.0, "distinct_songs": False, "whole_mixture_share": 0.0}
     settings = small_settings(mixing=mixing)
     work = WorkFolder.at(tmp_path_factory.mktemp("drawn"))
-    tracks = make_catalog(songs, work, settings, 1, QUIET)
-    activities = detect_activity(tracks, work, settings, 1, QUIET)
-    pool = MixPool(tracks.rows, activities.rows, "train", settings)
+    found = prepare(songs, work, settings, 1, QUIET)
+    tracks, activities = found.tracks, found.activities
+    pool = MixPool(tracks.rows, activities.rows, "train", settings.for_plan())
     return [pool.draw(index) for index in range(2000)]
 
 
