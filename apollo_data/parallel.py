@@ -1,11 +1,17 @@
-"""Map a function over items on this machine's processes, or on a Dask cluster; in order.
+"""Parallel map: call a function for each item on local processes or on a Dask cluster, in order.
 
-Either way joblib hands the items out. On a cluster the function's arguments travel and the
-files do not: every machine must see the same folders under the same paths.
+joblib hands the items out in both cases. On a cluster only the function's arguments travel, so
+every machine must see the same folders under the same paths, and must run the same version of
+this software.
 """
 
 import contextlib
+import functools
+import logging
 import os
+import re
+import socket
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -14,19 +20,23 @@ import joblib
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from apollo_data.errors import ToolError
+from apollo_data import __version__
+from apollo_data.console import Console
+from apollo_data.errors import SettingsError, ToolError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 WHOLE_CLUSTER = -1
-"""What to say for `workers` within `cluster`."""
+"""The value of `workers` within `cluster`."""
 
 _AHEAD = "2*n_jobs"
 _AHEAD_ON_CLUSTER = "256 + 2*n_jobs"  # few enough to hold; workers that join later find work
 
+_ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
 _CONNECT_SECONDS = 10
-_FIRST_WORKER_SECONDS = 3600  # a queue of jobs may keep the first one waiting
+_FIRST_WORKER_SECONDS = 3600  # jobs may wait in a queue for long
+_POLL_SECONDS = 0.5
 
 
 def default_workers() -> int:
@@ -39,72 +49,133 @@ def parallel_map(
 ) -> Generator[Result, None, None]:
     """Yield ``function(item)`` for each item, in order, on `workers` processes.
 
-    The function must not depend on the order or the place of its call; items are taken
+    The function must not depend on the order or the place of its call. Items are taken
     lazily, a few ahead of the results. Within `cluster` the cluster's workers are used.
 
     Raises
     ------
     ToolError
-        A worker died, or the cluster was lost.
+        A worker died, the cluster was lost, or a worker runs another version of this software.
     """
     if workers == 1:
         yield from map(function, items)
         return
-    ahead = _AHEAD_ON_CLUSTER if workers == WHOLE_CLUSTER else _AHEAD
+    on_cluster = workers == WHOLE_CLUSTER
+    ahead = _AHEAD_ON_CLUSTER if on_cluster else _AHEAD
+    call = functools.partial(_call_in_version, function, __version__) if on_cluster else function
     parallel = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch=ahead)
     try:
-        yield from parallel(joblib.delayed(function)(item) for item in items)
+        yield from parallel(joblib.delayed(call)(item) for item in items)
     except TerminatedWorkerError:
         raise ToolError(
             "a worker process died: killed, or out of memory; run the same command again to go "
             "on, with fewer --workers if memory is short"
         ) from None
     except BaseException:  # interrupted or closed early: no worker may go on writing
-        if workers != WHOLE_CLUSTER:
+        if not on_cluster:
             get_reusable_executor().shutdown(wait=True, kill_workers=True)
         raise
 
 
-@contextlib.contextmanager
-def cluster(scheduler: str) -> Iterator[None]:
-    """Let `parallel_map` use the Dask cluster whose scheduler is at an address like ``tcp://host:8786``.
+def _call_in_version(function: Callable[[Item], Result], version: str, item: Item) -> Result:
+    """Call a function on a worker, after a check that the worker runs `version`."""
+    if __version__ != version:
+        raise ToolError(
+            f"a worker on {socket.gethostname()} runs apollo-toolkit {__version__}, this program "
+            f"is {version}; install the same version on all workers and start them again"
+        )
+    return function(item)
 
-    A worker may die or come at any time: what it was at is done again elsewhere.
+
+@contextlib.contextmanager
+def cluster(scheduler: str, console: Console) -> Iterator[None]:
+    """Let `parallel_map` use the Dask cluster of the scheduler at ``tcp://host:8786``.
+
+    Workers may die or join at any time; the work of a dead worker is done again elsewhere.
+
+    Parameters
+    ----------
+    scheduler
+        The scheduler's address: protocol, host and port.
+    console
+        Where the user is told that no worker is there yet.
 
     Raises
     ------
+    SettingsError
+        The address is not of the form ``tcp://HOST:PORT``.
     ToolError
-        Dask is missing, nobody answers at the address, or no worker of the cluster survives.
+        Dask is missing, no scheduler answers, no worker comes, or the cluster is lost.
     """
+    host, port = _host_and_port(scheduler)
     try:
         import distributed
+        from distributed.comm.core import CommClosedError
         from distributed.scheduler import KilledWorker
     except ImportError:
         raise ToolError(
             "--scheduler needs the package dask[distributed]; pip install 'apollo-toolkit[cluster]'"
         ) from None
     late = (distributed.TimeoutError, TimeoutError)  # two classes until Python 3.11
-    lost = (distributed.CancelledError, KilledWorker, *late, ConnectionError)
+    for name in ("distributed", "distributed.client"):  # what they log is told below
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    lost = (distributed.CancelledError, *late, CommClosedError, ConnectionError)
+
+    class Client(distributed.Client):
+        def __del__(self) -> None:
+            """Nothing: the end of a client that never connected waits 20 s and fails."""
+
     try:
-        client = distributed.Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
+        socket.create_connection((host, port), _CONNECT_SECONDS).close()
+        client = Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
-        raise ToolError(f"{scheduler}: no Dask scheduler answers ({error})") from None
+        why = str(error) or type(error).__name__
+        raise ToolError(f"{scheduler}: no Dask scheduler answers ({why})") from None
     with client:
         try:
+            _await_worker(client, scheduler, console)
             with joblib.parallel_config(backend=_dask_backend(client)):
                 yield
-        except lost as error:
+        except KilledWorker:
             raise ToolError(
-                f"{scheduler}: the cluster lost the work ({type(error).__name__}); look at its "
-                "workers' memory and logs, then run the same command again to go on"
+                f"{scheduler}: the workers died at the same work several times; look at their "
+                "memory and logs, then run the same command again to go on"
+            ) from None
+        except lost:
+            raise ToolError(
+                f"{scheduler}: the connection to the scheduler was lost; start it and its "
+                "workers again, then run the same command again to go on"
             ) from None
 
 
-def _dask_backend(client: Any) -> Any:
-    """Return joblib's Dask backend, mended.
+def _host_and_port(scheduler: str) -> tuple[str, int]:
+    found = _ADDRESS.fullmatch(scheduler)
+    if found is None or not 0 < int(found[3]) < 1 << 16:
+        raise SettingsError(f"--scheduler {scheduler!r}: expected tcp://HOST:PORT")
+    return found[2].strip("[]"), int(found[3])
 
-    As it is, it waits for ever for a task whose workers died, and works in this process when
-    the cluster has one thread, without a look at who joins.
+
+def _await_worker(client: Any, scheduler: str, console: Console) -> None:
+    """Wait until the cluster has a worker, and say so if there is none at once."""
+    deadline = time.monotonic() + _FIRST_WORKER_SECONDS
+    if not client.nthreads():
+        limit = f"at most {_FIRST_WORKER_SECONDS / 60:.0f} minutes"
+        console.note(f"{scheduler}: waiting for the first worker ({limit})")
+    while not client.nthreads():
+        if client.status != "running":
+            raise ConnectionError
+        if time.monotonic() > deadline:
+            raise ToolError(
+                f"{scheduler}: no worker came; start some with `dask worker {scheduler}`"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _dask_backend(client: Any) -> Any:
+    """Return joblib's Dask backend with three repairs.
+
+    Without them it waits for ever for a task whose workers died, works in this process when the
+    cluster has one thread, and gives no work to workers that join later.
     """
     from joblib._dask import DaskDistributedBackend
 

@@ -57,12 +57,12 @@ def register(app: typer.Typer) -> None:
         settings = read_settings(config, strict)
         part = ShardPart.parse(shards) if shards else None
         folder = out or Path("data") / settings.name
-        if scheduler:  # its processes may be at home elsewhere
+        if scheduler is not None:  # its processes may be at home elsewhere
             folder, songs = folder.absolute(), songs.absolute() if songs else None
         work = WorkFolder.at(folder)
         started = time.monotonic()
-        with cluster(scheduler) if scheduler else contextlib.nullcontext():
-            processes = WHOLE_CLUSTER if scheduler else workers
+        processes = workers if scheduler is None else WHOLE_CLUSTER
+        with contextlib.nullcontext() if scheduler is None else cluster(scheduler, console):
             if part:
                 report = build_h5_part(work, settings, part, processes, console)
             else:

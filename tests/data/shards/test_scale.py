@@ -370,7 +370,7 @@ def test_workers_that_join_later_get_work() -> None:
             yield 0.3
 
     options = {"processes": False, "threads_per_worker": 1, "dashboard_address": None}
-    with LocalCluster(n_workers=1, **options) as dask, parallel.cluster(dask.scheduler_address):
+    with LocalCluster(n_workers=1, **options) as dask, parallel.cluster(dask.scheduler_address, QUIET):
         results = parallel.parallel_map(at_work, items(), parallel.WHOLE_CLUSTER)
         next(results)  # the stage has begun, with one worker
         assert len(taken) < 300
@@ -388,9 +388,9 @@ def test_no_cluster_and_no_dask_are_told_in_one_line(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(parallel, "_CONNECT_SECONDS", 0.5)
     with (
         pytest.raises(ToolError, match="no Dask scheduler answers"),
-        parallel.cluster("tcp://127.0.0.1:9"),
+        parallel.cluster("tcp://127.0.0.1:9", QUIET),
     ):
         pass
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ToolError, match=r"apollo-toolkit\[cluster\]"), parallel.cluster("tcp://x:1"):
+    with pytest.raises(ToolError, match=r"apollo-toolkit\[cluster\]"), parallel.cluster("tcp://x:1", QUIET):
         pass
