@@ -141,6 +141,13 @@ def cluster(scheduler: str, console: Console) -> Iterator[None]:
                 f"{scheduler}: the workers died at the same work several times; look at their "
                 "memory and logs, then run the same command again to go on"
             ) from None
+        except (AttributeError, ImportError) as error:
+            if "apollo_data" not in str(error):
+                raise
+            raise ToolError(
+                f"{scheduler}: a worker runs another version of this software ({error}); install "
+                f"apollo-toolkit {__version__} on all workers and start them again"
+            ) from None
         except lost:
             raise ToolError(
                 f"{scheduler}: the connection to the scheduler was lost; start it and its "

@@ -129,7 +129,8 @@ def build_h5_part(
     Raises
     ------
     DataError
-        There is no plan, or it is not the plan of these settings.
+        There is no plan, or it is not the plan of these settings; or, after all shards of the
+        part are built, too many of its clips were rejected.
     ToolError
         ffmpeg lacks an encoder that the settings need.
     BusyError
@@ -140,7 +141,10 @@ def build_h5_part(
         _require_plan(work, settings)
         rejects = work.reject_log(settings.strict)
         build = settings.for_shards()
-        return build_part(work.plan_files, build, part, rejects, workers, console)
+        report = build_part(work.plan_files, build, part, rejects, workers, console)
+        tell_rejections(report.rejections, console)
+        rejects.check_share(report.rejected, report.drawn, "clips", settings.max_rejected_share)
+        return report
 
 
 def _require_plan(work: WorkFolder, settings: Settings) -> None:

@@ -9,7 +9,7 @@ import typer
 from apollo_data.cli.options import Json, Quiet
 from apollo_data.console import Console
 from apollo_data.errors import DataError
-from apollo_data.shards import verify_shards
+from apollo_data.shards import describe_problems, verify_shards
 
 
 def register(app: typer.Typer) -> None:
@@ -35,9 +35,6 @@ def register(app: typer.Typer) -> None:
                 for problem in found:
                     console.result(f"{shard}: {problem}")
         if bad:
-            raise DataError(
-                f"{len(bad)} of {len(problems)} shards are not as they should be; "
-                "delete them and run build-h5 again"
-            )
+            raise DataError(f"{describe_problems(bad)}, of {len(problems)} shards")
         if not as_json:
             console.result(f"{len(problems)} shards are whole")

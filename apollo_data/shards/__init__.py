@@ -16,7 +16,12 @@ from apollo_data.shards.layout import (
 )
 from apollo_data.shards.reader import ShardReader, find_shards
 from apollo_data.shards.summary import ShardSummary, summarise_shard
-from apollo_data.shards.verification import MANIFEST, find_shard_manifest, verify_shards
+from apollo_data.shards.verification import (
+    MANIFEST,
+    describe_problems,
+    find_shard_manifest,
+    verify_shards,
+)
 from apollo_data.shards.writer import ShardHead, ShardWriter
 
 __all__ = [
@@ -29,6 +34,7 @@ __all__ = [
     "ShardSummary",
     "ShardWriter",
     "common_scale",
+    "describe_problems",
     "find_shard_manifest",
     "find_shards",
     "store",

@@ -1,4 +1,4 @@
-"""Plan to shards: the plan is cut into tasks, the runner has them done, a list tells of them."""
+"""The build: cut the plan into shards, build those that are missing, list them all."""
 
 import contextlib
 import itertools
@@ -10,7 +10,7 @@ from typing import Any
 from apollo_data.console import Console
 from apollo_data.errors import DataError, SettingsError
 from apollo_data.parallel import parallel_map
-from apollo_data.records import SPLITS, MixRecipe, ShardInfo
+from apollo_data.records import SPLITS, MixRecipe, Rejection, ShardInfo
 from apollo_data.settings import BuildSettings
 from apollo_data.shards import FORMAT_VERSION
 from apollo_data.shards.build_one import ShardOutcome, ShardTask, build_shard
@@ -29,12 +29,17 @@ from apollo_data.workspace.rejects import RejectLog
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build did."""
+    """What a build did: all shards, what was rejected, clips of the plan, shards kept as is."""
 
     shards: tuple[ShardInfo, ...]
-    rejected: int
+    rejections: tuple[Rejection, ...]
     drawn: int
     reused: int
+
+    @property
+    def rejected(self) -> int:
+        """How many clips were rejected."""
+        return len(self.rejections)
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def build_shards(
         outcomes = _run_tasks(tasks, total, rejects, workers, console)
     finally:
         remove_partials(plan.shards)
-    infos = tuple(outcome.info for outcome in outcomes)
+    infos = tuple(outcome.info for outcome in outcomes if outcome.info)
     rejections = [row for outcome in outcomes for row in outcome.rejections]
     _remove_stale(plan, infos)
     rejects.record(["build-h5"], rejections)
@@ -97,7 +102,7 @@ def build_shards(
         plan.shard_list, "shards", infos, key_of([info.key for info in infos]), plan.base
     )
     reused = sum(outcome.reused for outcome in outcomes)
-    return BuildReport(infos, len(rejections), total, reused)
+    return BuildReport(infos, tuple(rejections), total, reused)
 
 
 def build_part(
@@ -108,17 +113,19 @@ def build_part(
     workers: int,
     console: Console,
 ) -> BuildReport:
-    """Build some of the shards, while others may be building theirs.
+    """Build some of the shards, while other processes may build theirs.
 
-    Nothing but shards is written: the build of the whole that comes after finds them, and
-    tries once more what was rejected.
+    Only shards are written, since rejects.jsonl and shards.jsonl belong to all parts: the build
+    of the whole that comes after finds the shards, tries the rejected clips again and records
+    them. The report holds the rejections of this part.
     """
     tasks = list(_tasks(plan, settings, _known_shards(plan), part))
     total = sum(len(task.recipes) for task in tasks)
     outcomes = _run_tasks(tasks, total, rejects, workers, console)
-    rejected = sum(len(outcome.rejections) for outcome in outcomes)
+    rejections = tuple(row for outcome in outcomes for row in outcome.rejections)
     reused = sum(outcome.reused for outcome in outcomes)
-    return BuildReport(tuple(outcome.info for outcome in outcomes), rejected, total, reused)
+    infos = tuple(outcome.info for outcome in outcomes if outcome.info)
+    return BuildReport(infos, rejections, total, reused)
 
 
 def _run_tasks(
@@ -132,7 +139,8 @@ def _run_tasks(
         for outcome in results:
             rejects.check(outcome.rejections)
             outcomes.append(outcome)
-            advance(outcome.info.targets + len(outcome.rejections))
+            targets = outcome.info.targets if outcome.info else 0
+            advance(targets + len(outcome.rejections))
     for reason, count in Counter(outcome.reason for outcome in outcomes).items():
         if reason:
             console.note(f"shards: {count} built anew ({reason})")

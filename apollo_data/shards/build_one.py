@@ -1,4 +1,4 @@
-"""One shard, built from its recipes alone: by whoever, wherever, as often as you like."""
+"""Build one shard from its recipes; who builds it, where and how often changes nothing."""
 
 import errno
 import hashlib
@@ -39,27 +39,42 @@ class ShardTask:
 
 @dataclass(frozen=True)
 class ShardOutcome:
-    """What became of a task; `reason` says why a shard that was there was built anew."""
+    """What became of a task.
 
-    info: ShardInfo
+    `info` is None where all clips were rejected: there is no shard then. `reason` says why a
+    shard that was there was built anew.
+    """
+
+    info: ShardInfo | None
     rejections: tuple[Rejection, ...]
     reused: bool
     reason: str = ""
 
 
 def build_shard(task: ShardTask) -> ShardOutcome:
-    """Build one shard, or recognise it as built already."""
+    """Build one shard, or recognise it as built already.
+
+    Raises
+    ------
+    DataError
+        The shard cannot be written.
+    """
     path = task.base / task.path
-    found = _look(task, path)
+    found = _find_built(task, path)
     if isinstance(found, ShardInfo):
         return ShardOutcome(found, (), reused=True)
     rejections: list[Rejection] = []
     try:
         with whole_file(path) as temporary:
             targets, pairs = _write_shard(temporary, task, rejections)
+            if not targets:
+                raise _NoClipsError
             size, digest = temporary.stat().st_size, sha256_file(temporary)
+    except _NoClipsError:
+        path.unlink(missing_ok=True)  # one of an earlier plan
+        return ShardOutcome(None, tuple(rejections), False, found)
     except OSError as error:
-        # HDF5 tells the cause in the midst of a paragraph of its own.
+        # HDF5 tells the cause within a paragraph of its own.
         full = error.errno == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error)
         why = os.strerror(errno.ENOSPC) if full else str(error).splitlines()[0]
         raise DataError(f"{path}: cannot be written ({why}); run again to go on") from None
@@ -67,7 +82,11 @@ def build_shard(task: ShardTask) -> ShardOutcome:
     return ShardOutcome(info, tuple(rejections), False, found)
 
 
-def _look(task: ShardTask, path: Path) -> ShardInfo | str:
+class _NoClipsError(Exception):
+    """All clips of the shard were rejected."""
+
+
+def _find_built(task: ShardTask, path: Path) -> ShardInfo | str:
     """Return the finished shard that is there, or else why it has to be built anew.
 
     A shard in which clips were rejected is built again: those deserve another try.

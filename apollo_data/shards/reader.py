@@ -1,6 +1,7 @@
 """Reading shards."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from apollo_data.records import SPLITS, Coding, MixRecipe
 from apollo_data.shards.compression import require_filters
 from apollo_data.shards.layout import FORMAT, FORMAT_VERSION, to_float
 from apollo_data.workspace.manifest import from_json
+
+
+class DamagedShardError(DataError):
+    """The content of a shard is not what a finished shard holds."""
 
 
 class ShardReader:
@@ -33,8 +38,10 @@ class ShardReader:
 
     Raises
     ------
+    DamagedShardError
+        The file is not a whole shard.
     DataError
-        The file is not a whole shard of a version that this software reads.
+        The file is missing, cannot be read, or is of a version that this software does not read.
     ToolError
         It is compressed with a filter whose plugin is missing.
 
@@ -46,17 +53,12 @@ class ShardReader:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        try:
-            self._file = h5py.File(self.path, "r")
-        except FileNotFoundError:
-            raise DataError(f"{self.path}: no such shard") from None
-        except OSError as error:
-            raise DataError(f"{self.path}: is not an HDF5 file ({error})") from None
+        self._file = _open(self.path)
         try:
             self._read_head()
         except (KeyError, ValueError, OSError, RuntimeError) as error:
             self._file.close()
-            raise DataError(f"{self.path}: is not a whole shard ({error})") from None
+            raise DamagedShardError(f"{self.path}: is not a whole shard ({error})") from None
         except ApolloError:
             self._file.close()
             raise
@@ -71,7 +73,7 @@ class ShardReader:
                 f"this software reads {FORMAT_VERSION}"
             )
         if not attrs.get("complete"):
-            raise DataError(f"{self.path}: was never finished; build it again")
+            raise DamagedShardError(f"{self.path}: was never finished; build it again")
         self.split = str(attrs["split"])
         self.sample_rate = int(attrs["sample_rate"])
         self.clip_seconds = float(attrs["clip_seconds"])
@@ -141,6 +143,22 @@ class ShardReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _open(path: Path) -> h5py.File:
+    """Open a shard without a lock: a shard that has its final name is never written again."""
+    try:
+        if not h5py.is_hdf5(path):
+            with path.open("rb"):  # tells why a file cannot be read
+                raise DamagedShardError(f"{path}: is not an HDF5 file, or its beginning is damaged")
+        return h5py.File(path, "r", locking=False)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such shard") from None
+    except OSError as error:
+        if error.errno:
+            raise DataError(f"{path}: cannot be read ({os.strerror(error.errno)})") from None
+        reason = str(error).splitlines()[0]
+        raise DamagedShardError(f"{path}: cannot be read as HDF5 ({reason})") from None
 
 
 def find_shards(folder: Path, split: str | None = None) -> list[Path]:

@@ -1,6 +1,6 @@
-"""Whether shards are what they claim to be."""
+"""Verification: are shards what shards.jsonl and the format say."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,35 +8,48 @@ import numpy as np
 from apollo_data.errors import ApolloError, DataError
 from apollo_data.records import MixRecipe, ShardInfo
 from apollo_data.shards.layout import INT16_FULL_SCALE, to_float
-from apollo_data.shards.reader import ShardReader, find_shards
+from apollo_data.shards.reader import DamagedShardError, ShardReader, find_shards
 from apollo_data.storage import sha256_file
 from apollo_data.workspace.manifest import iterate_rows
 
 MANIFEST = "shards.jsonl"
 
+MISSING, UNREADABLE, DAMAGED = "missing", "unreadable", "damaged"
+"""Kinds of problems: not there or not listed; could not be read; the content is wrong."""
+
+
+class Problem(str):
+    """One line about what is wrong with a shard, with its kind."""
+
+    kind: str
+
+    def __new__(cls, text: str, kind: str = DAMAGED) -> "Problem":
+        """Return the line; its kind is one of `MISSING`, `UNREADABLE`, `DAMAGED`."""
+        problem = super().__new__(cls, text)
+        problem.kind = kind
+        return problem
+
 
 def find_shard_manifest(path: Path) -> Path | None:
-    """Return the shards.jsonl that speaks of a shard or a folder of shards, or None."""
-    for folder in (
-        list(path.resolve().parents)[:3]
-        if path.is_file()
-        else [
-            path.resolve(),
-            *list(path.resolve().parents)[:2],
-        ]
-    ):
-        if (manifest := folder / MANIFEST).is_file():
-            return manifest
-    return None
+    """Return the shards.jsonl that lists a shard or a folder of shards, or None."""
+    place = path.resolve()
+    folders = [*place.parents][:3] if path.is_file() else [place, *place.parents][:3]
+    manifests = (folder / MANIFEST for folder in folders)
+    return next((manifest for manifest in manifests if manifest.is_file()), None)
 
 
-def verify_shards(path: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Check a shard or a folder of shards against shards.jsonl and the format; yield what is wrong.
+def verify_shards(path: Path) -> Iterator[tuple[Path, list[Problem]]]:
+    """Check a shard or a folder of shards against shards.jsonl and the format.
 
     Yields
     ------
     path, problems
-        Each shard, listed or found, with one line per problem; no lines where all is well.
+        Each shard, listed or found, with one `Problem` for each thing that is wrong.
+
+    Raises
+    ------
+    DataError
+        There is no such file or folder, or no shard in it.
     """
     path = Path(path)
     if not path.exists():
@@ -48,34 +61,66 @@ def verify_shards(path: Path) -> Iterator[tuple[Path, list[str]]]:
         rows = iterate_rows(manifest, "shards", ShardInfo)
         listed = {(base / row.path).resolve(): row for row in rows}
     inside = path.resolve()
-    expected = [item for item in listed if item == inside or inside in item.parents]
-    found = {
-        item.resolve()
-        for item in (
-            find_shards(path) if path.is_file() or not expected else path.rglob("shard-*.h5")
-        )
-    }
-    for shard in sorted(found | set(expected)):
+    expected = {item for item in listed if item == inside or inside in item.parents}
+    is_whole_search = path.is_file() or not expected
+    found = find_shards(path) if is_whole_search else path.rglob("shard-*.h5")
+    for shard in sorted(expected.union(item.resolve() for item in found)):
         yield shard, list(_problems(shard, listed.get(shard), bool(listed)))
 
 
-def _problems(path: Path, row: ShardInfo | None, has_manifest: bool) -> Iterator[str]:
+_REMEDIES = {
+    DAMAGED: "damaged (delete them and run build-h5 again)",
+    MISSING: "missing or not listed (run build-h5 again)",
+    UNREADABLE: "unreadable, which says nothing about their content (see the lines above)",
+}
+
+
+def describe_problems(problems: Mapping[str, Sequence[Problem]]) -> str:
+    """Return how many shards have which kind of problem, and what to do.
+
+    Examples
+    --------
+    >>> describe_problems({"a.h5": [Problem("is missing", MISSING)]})
+    '1 missing or not listed (run build-h5 again)'
+    """
+    worst = (DAMAGED, UNREADABLE, MISSING)
+    kinds = [
+        next(kind for kind in worst if any(problem.kind == kind for problem in found))
+        for found in problems.values()
+    ]
+    counts = {kind: kinds.count(kind) for kind in worst if kind in kinds}
+    return ", ".join(f"{count} {_REMEDIES[kind]}" for kind, count in counts.items())
+
+
+def _problems(path: Path, row: ShardInfo | None, has_manifest: bool) -> Iterator[Problem]:
     if not path.is_file():
-        yield f"is missing, but {MANIFEST} lists it"
+        yield Problem(f"is missing, but {MANIFEST} lists it", MISSING)
         return
     if row is None and has_manifest:
-        yield f"is not listed in {MANIFEST}"
-    if row is not None:
-        size = path.stat().st_size
-        if size != row.bytes:
-            yield f"has {size} bytes, {MANIFEST} says {row.bytes}"
-        elif sha256_file(path) != row.sha256:
-            yield f"its SHA-256 is not the one in {MANIFEST}: the content was changed or damaged"
+        yield Problem(f"is not listed in {MANIFEST}", MISSING)
     try:
+        if row is not None:
+            yield from _file_problems(path, row)
         with ShardReader(path) as shard:
-            yield from _content_problems(shard)
-    except (ApolloError, OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        yield str(error).removeprefix(f"{path}: ")
+            yield from map(Problem, _content_problems(shard))
+    except DamagedShardError as error:
+        yield Problem(str(error).removeprefix(f"{path}: "))
+    except ApolloError as error:  # a missing plugin, another version, no permission
+        yield Problem(str(error).removeprefix(f"{path}: "), UNREADABLE)
+    except OSError as error:
+        # HDF5 gives no number where its own checks of the content fail.
+        kind = UNREADABLE if error.errno else DAMAGED
+        yield Problem(f"cannot be read ({str(error).splitlines()[0]})", kind)
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        yield Problem(f"cannot be read ({error})")
+
+
+def _file_problems(path: Path, row: ShardInfo) -> Iterator[Problem]:
+    size = path.stat().st_size
+    if size != row.bytes:
+        yield Problem(f"has {size} bytes, {MANIFEST} says {row.bytes}")
+    elif sha256_file(path) != row.sha256:
+        yield Problem(f"its SHA-256 is not the one in {MANIFEST}: it was changed or damaged")
 
 
 def _content_problems(shard: ShardReader) -> Iterator[str]:

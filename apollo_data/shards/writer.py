@@ -54,7 +54,7 @@ class ShardWriter:
         # Without a cache each row is written at once, and the file's bytes follow from its rows
         # alone: a cached row has no place until its handle is closed, which is anybody's guess
         # where another thread looks at the frames of this one, as Dask's profiler does.
-        self._file = h5py.File(path, "w", rdcc_nbytes=0)
+        self._file = h5py.File(path, "w", rdcc_nbytes=0, locking=False)
         for name, count in (("target", targets), ("codec", pairs)):
             self._create_sound(name, count)
         if head.stems:

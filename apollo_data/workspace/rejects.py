@@ -81,12 +81,15 @@ class RejectLog:
             Their share is above `max_share` (`max_rejected_share` of the settings).
         """
         rows = [row for row in self.read() if row.stage in _FILE_STAGES and not by_choice(row)]
+        rejected = {row.path for row in rows}
         sounds = [sound for track in tracks for sound in track.sounds]
         kept = {
             str(file) for sound in sounds for file in files_of(Path(), sound.path, sound.sources)
         }
-        kept |= {track.pair.degraded for track in tracks if track.pair}
-        self.check_share(len(rows), len(kept) + len(rows), "files", max_share)
+        pairs = [track.pair for track in tracks if track.pair]
+        # A pair is one item, whichever of its sides was rejected.
+        kept |= {pair.degraded for pair in pairs if pair.clean not in rejected}
+        self.check_share(len(rejected), len(kept | rejected), "files", max_share)
 
     def check_share(self, rejected: int, total: int, what: str, max_share: float) -> None:
         """Raise a `DataError` if `rejected` of `total` is more than `max_share` allows."""
