@@ -29,7 +29,7 @@ def whole_file(final: Path) -> Iterator[Path]:
     final = Path(final)
     final.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
-        prefix=f".{final.name[:200]}.", suffix=PARTIAL_SUFFIX, dir=final.parent
+        prefix=f".{_beginning(final.name)}.", suffix=PARTIAL_SUFFIX, dir=final.parent
     )
     os.close(handle)
     temporary = Path(name)
@@ -41,6 +41,11 @@ def whole_file(final: Path) -> Iterator[Path]:
         os.replace(temporary, final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _beginning(name: str) -> str:
+    """Return the first 100 bytes of a name: with the rest of ours it fits every file system."""
+    return os.fsencode(name)[:100].decode("utf-8", "ignore")
 
 
 def _give_default_mode(path: Path) -> None:

@@ -18,4 +18,4 @@ for module in (train, evaluate, restore, stream, info, bench):
 
 def main() -> None:
     """Run the command line; the console script's entry."""
-    run_app(app)
+    run_app(app, resumable=("train", "restore"))

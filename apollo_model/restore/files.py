@@ -15,6 +15,7 @@ import torch
 from apollo_data.audio.ffmpeg import ffmpeg_version
 from apollo_data.audio.files import Samples, is_lossless
 from apollo_data.console import Advance, Console
+from apollo_data.disk_space import require_free_space, telling_full_disk
 from apollo_data.errors import ApolloError, AudioError, DataError
 from apollo_data.storage import folder_lock, key_of, remove_partials, whole_file, write_text
 from apollo_model.network.apollo import Apollo
@@ -28,7 +29,6 @@ from apollo_model.restore.audio_in import (
 )
 from apollo_model.restore.audio_out import OutputFormat, encode, write_float
 from apollo_model.restore.chunks import block_bytes, plan_chunks, restore_blocks
-from apollo_model.restore.disk_space import require_room, telling_full_disk
 from apollo_model.restore.jobs import JobList, RestoreJob, find_jobs
 from apollo_model.restore.resampling import resample_blocks, samples_at_rate
 from apollo_model.restore.tags import read_tags, write_tags
@@ -37,6 +37,8 @@ RESTORED, SKIPPED, FAILED = "restored", "skipped", "failed"
 _RECORD_SUFFIX = ".apollo.json"
 _SHOWN_NOTES = 5
 _LONG_SECONDS = 1800.0
+_DISK_MARGIN_BYTES = 1 << 20
+_MAKE_ROOM = "make room, or name another folder (--out, $TMPDIR)"
 
 
 @dataclass(frozen=True)
@@ -206,10 +208,10 @@ class _Run:
             options.form.check_channels(audio.info.channels)
             restored = Path(folder) / "restored.wav"
             job.out.parent.mkdir(parents=True, exist_ok=True)
-            self._require_room(audio, Path(folder), job.out.parent)
-            with telling_full_disk(Path(folder)):
+            self._require_space(audio, Path(folder), job.out.parent)
+            with telling_full_disk(Path(folder), _MAKE_ROOM):
                 peak = self._write_restored(audio, restored, done)
-            with whole_file(job.out) as temporary, telling_full_disk(job.out.parent):
+            with whole_file(job.out) as temporary, telling_full_disk(job.out.parent, _MAKE_ROOM):
                 encode(restored, temporary, options.form, self._scale(job, peak))
                 self._write_tags(job, temporary)
                 record = {"key": key, "bytes": temporary.stat().st_size}
@@ -221,12 +223,13 @@ class _Run:
         wanted = given if self._options.keep_rate else self._network.sample_rate
         return self._options.form.rate_for(wanted)
 
-    def _require_room(self, audio: OpenedAudio, scratch: Path, folder: Path) -> None:
+    def _require_space(self, audio: OpenedAudio, scratch: Path, folder: Path) -> None:
         rate = self._final_rate(audio)
         samples = samples_at_rate(audio.info.frames, audio.info.sample_rate, rate)
         written = samples * audio.info.channels
         result = self._options.form.likely_bytes(written, audio.info.seconds)
-        require_room({scratch: 4 * written, folder: result})
+        needed = {scratch: 4 * written, folder: result + _DISK_MARGIN_BYTES}
+        require_free_space(needed, "the restoration", _MAKE_ROOM)
 
     def _write_restored(
         self, audio: OpenedAudio, restored: Path, done: Callable[[float], None]

@@ -14,7 +14,6 @@ from apollo_data import console as console_module
 from apollo_data.audio.ffmpeg import find_ffmpeg
 from apollo_data.audio.files import decode
 from apollo_data.console import Console
-from apollo_model.restore import disk_space
 from apollo_model.restore.audio_out import OutputFormat
 from apollo_model.restore.files import FAILED, RESTORED, RestoreOptions, restore
 
@@ -78,12 +77,12 @@ def test_too_little_room_is_told_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     soundfile.write(tmp_path / "a.wav", tone("long", 1.0), RATE)
-    monkeypatch.setattr(disk_space, "_MARGIN_BYTES", 1 << 60)
+    monkeypatch.setattr("apollo_model.restore.files._DISK_MARGIN_BYTES", 1 << 60)
     monkeypatch.setattr("apollo_model.restore.files.restore_blocks", None)  # not even begun
     report = restore([tmp_path / "a.wav"], tmp_path / "out", loud_network(layers=1))
     (file,) = report.files
     assert file.status == FAILED
-    assert "MB are free; make room, or name another folder" in file.reason
+    assert "GB free; make room, or name another folder" in file.reason
     assert not list((tmp_path / "out").glob("[!.]*"))
 
 
@@ -107,10 +106,10 @@ def test_a_disk_that_gets_full_is_one_line_and_no_file(tmp_path: Path, form: str
         "from helpers.small_networks import loud_network\n"
         "from apollo_model.restore import files\n"
         "from apollo_model.restore.audio_out import OutputFormat\n"
-        "files.require_room = lambda needed: None\n"
-        "options = restore.RestoreOptions(OutputFormat(sys.argv[3]), dry_wet=0)\n"
+        "files.require_free_space = lambda *needed: None\n"
+        "options = files.RestoreOptions(OutputFormat(sys.argv[3]), dry_wet=0)\n"
         "source, out = map(Path, sys.argv[1:3])\n"
-        "print(restore.restore([source], out, loud_network(layers=1), options).files[0].reason)\n"
+        "print(files.restore([source], out, loud_network(layers=1), options).files[0].reason)\n"
         "print(*out.glob('*'))\n"
     )
     mount = 'mount -t tmpfs -o size=32k t /mnt && exec "$@"'
