@@ -17,9 +17,11 @@ from apollo_data.sources.demo.songs import write_demo
 from apollo_data.sources.exclusions import Exclusions
 from apollo_data.storage import folder_lock
 from apollo_data.workspace.folder import WorkFolder
-from apollo_data.workspace.manifest import Header, Manifest, read_header, read_manifest
-from apollo_data.workspace.rebuild_reasons import differences
+from apollo_data.workspace.manifest import Header, Manifest, read_manifest
+from apollo_data.workspace.rebuild_reasons import require_origin
 from apollo_data.workspace.rejects import tell_rejections
+
+_RUN_MIX = "run `mix` with these settings first"
 
 
 @dataclass(frozen=True)
@@ -154,14 +156,9 @@ def _require_plan(work: WorkFolder, settings: Settings) -> None:
     pairs = Manifest[AlignedPair](Header("pairs", ""), (), tracks.root)
     if work.pairs.exists():
         pairs = read_manifest(work.pairs, "pairs", AlignedPair)
-    for path, origin in (
-        (work.activity, activity_origin(tracks, settings.activity)),
-        (work.mixes, plan_origin(activities, pairs, settings.for_plan())),
-    ):
-        if (before := read_header(path).made_from) != origin:
-            why = differences(before, origin)
-            remedy = "run `mix` first" if before else "delete it and run `mix`"
-            raise DataError(f"{path}: is of other settings or inputs ({why}); {remedy}")
+    plan = plan_origin(activities, pairs, settings.for_plan())
+    require_origin(work.activity, activity_origin(tracks, settings.activity), _RUN_MIX)
+    require_origin(work.mixes, plan, _RUN_MIX)
 
 
 def make_demo(out: Path, settings: Settings, workers: int, console: Console) -> None:

@@ -33,7 +33,7 @@ from apollo_data.workspace.manifest import (
     write_manifest,
 )
 from apollo_data.workspace.progress import kept_rows, saving
-from apollo_data.workspace.rebuild_reasons import why_anew
+from apollo_data.workspace.rebuild_reasons import rebuild_reason
 from apollo_data.workspace.rejects import RejectLog
 
 STAGE = "sad"
@@ -121,7 +121,9 @@ def _detect_new(
     }
     rows = {task: _row(task, known[task.key], settings) for task in tasks if task.key in known}
     new = [task for task in tasks if task not in rows]
-    reason = why_anew(files.manifest, activity_origin(tracks, settings), "to try what was left out")
+    reason = rebuild_reason(
+        files.manifest, activity_origin(tracks, settings), "to try what was left out"
+    )
     why = f" ({reason})" if reason else ""
     if why and not rows:
         console.note(f"activity: detected anew{why}")

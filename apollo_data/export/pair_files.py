@@ -176,11 +176,10 @@ def write_pairs(task: PairTask) -> PairsDone:
         for pair in range(shard.pairs):
             files = _files(task, shard, pair)
             places = [task.out / file for file in files]
-            if missing := [place for place in places if not _is_whole(place, task)]:
-                for place, audio in zip(places, shard.read_pair(pair), strict=True):
-                    if place in missing:
-                        _write(place, audio, task)
-            written += len(missing)
+            for place, audio in zip(places, shard.read_pair(pair), strict=True):
+                if not _holds(place, audio, task):
+                    _write(place, audio, task)
+                    written += 1
             size += sum(place.stat().st_size for place in places)
             songs = recipes[int(shard.target_index[pair])].songs
             rows.append(_row(shard, pair, files, songs))
@@ -219,17 +218,19 @@ def _row(shard: ShardReader, pair: int, files: tuple[str, str], songs: tuple[str
     )
 
 
-def _is_whole(path: Path, task: PairTask) -> bool:
-    """Tell whether an earlier run wrote a file; what has its name was whole when it got it."""
+def _holds(path: Path, audio: Samples, task: PairTask) -> bool:
+    """Tell whether a file is there with just these samples; a header alone may be all that is."""
+    if not path.is_file():
+        return False
+    expected = audio if task.subtype == "FLOAT" else pcm(audio, task.subtype)
     try:
-        found = soundfile.info(str(path))
+        with soundfile.SoundFile(path) as file:
+            if (file.samplerate, file.subtype) != (task.sample_rate, task.subtype):
+                return False
+            found = file.read(dtype=expected.dtype.name, always_2d=True).T
     except (soundfile.LibsndfileError, OSError):
         return False
-    return (found.frames, found.samplerate, found.subtype) == (
-        task.samples,
-        task.sample_rate,
-        task.subtype,
-    )
+    return bool(np.array_equal(found, expected))
 
 
 def _write(path: Path, audio: Samples, task: PairTask) -> None:

@@ -20,7 +20,7 @@ from apollo_data.records import (
 from apollo_data.settings import MixingSettings, PlanSettings
 from apollo_data.storage import key_of
 from apollo_data.workspace.manifest import Manifest, is_current, write_manifest
-from apollo_data.workspace.rebuild_reasons import why_anew
+from apollo_data.workspace.rebuild_reasons import rebuild_reason
 
 _PROGRESS_STEP = 100
 
@@ -70,7 +70,7 @@ def plan_mixes(
     if is_current(manifest, key):
         console.note("mixes: nothing to do")
         return sizes
-    if reason := why_anew(manifest, origin):
+    if reason := rebuild_reason(manifest, origin):
         console.note(f"mixes: drawn anew ({reason})")
     total = sum(sizes.values())
     with console.progress("mixes", total, "recipes") as advance:

@@ -42,6 +42,7 @@ _BLOCK_SECONDS = 30.0
 _BLOCKS = 8
 _LARGEST_DRIFT_SAMPLES = 100
 _TURNED = -0.5
+_LEAST_SIDE = 1e-5  # power of the difference signal beside that of the sum
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,8 @@ def _align(task: _Task, root: Path, decoded: Path, settings: PairingSettings) ->
     lengths = [samples_at(probe(file), rate) for file in (clean, degraded)]
     found = _best_lag(clean, degraded, min(lengths), settings)
     shared = min(lengths[0], lengths[1] - found.lag_samples) - max(0, -found.lag_samples)
+    if _is_exchanged(clean, degraded, shared, found.lag_samples, rate):
+        raise AudioError("has its left and right channels exchanged")
     spans = detect([clean], "pair", settings.activity)
     source = root / task.pair.degraded
     return AlignedPair(
@@ -236,6 +239,24 @@ def _correlations(
         votes.append(correlate(first, second, rate, reach))
         levels.append(np.sqrt(np.mean(np.square(first))))
     return np.stack(votes), np.array(levels, np.float32)
+
+
+def _is_exchanged(clean: Path, degraded: Path, samples: int, lag: int, rate: int) -> bool:
+    """Tell whether left and right are exchanged: the difference signal then has turned polarity."""
+    if not probe(clean).channels == probe(degraded).channels == 2:
+        return False
+    block = min(samples, round(_BLOCK_SECONDS * rate))
+    first = max(0, -lag)
+    powers = np.zeros(4)
+    for start in np.linspace(first, first + samples - block, _BLOCKS).astype(int).tolist():
+        sides = read_sound([clean], start / rate, block, rate)
+        other = read_sound([degraded], (start + lag) / rate, block, rate)
+        mid, one, two = sides.sum(axis=0), sides[0] - sides[1], other[0] - other[1]
+        powers += [one @ two, one @ one, two @ two, mid @ mid]
+    product, clean_power, degraded_power, mid_power = powers.tolist()
+    if min(clean_power, degraded_power) <= _LEAST_SIDE * mid_power:  # as good as mono
+        return False
+    return bool(product < _TURNED * np.sqrt(clean_power * degraded_power))
 
 
 def _check_match(found: Alignment, settings: PairedSettings) -> None:

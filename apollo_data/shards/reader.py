@@ -151,7 +151,7 @@ def _open(path: Path) -> h5py.File:
         if not h5py.is_hdf5(path):
             with path.open("rb"):  # tells why a file cannot be read
                 raise DamagedShardError(f"{path}: is not an HDF5 file, or its beginning is damaged")
-        return h5py.File(path, "r", locking=False)
+        return _open_without_lock(path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such shard") from None
     except OSError as error:
@@ -159,6 +159,15 @@ def _open(path: Path) -> h5py.File:
             raise DataError(f"{path}: cannot be read ({os.strerror(error.errno)})") from None
         reason = str(error).splitlines()[0]
         raise DamagedShardError(f"{path}: cannot be read as HDF5 ({reason})") from None
+
+
+def _open_without_lock(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError as error:
+        if "locking flag" not in str(error):
+            raise
+        return h5py.File(path, "r")  # this process has it open already, with a lock
 
 
 def find_shards(folder: Path, split: str | None = None) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Why something is made anew: which settings and which inputs are other than they were."""
+"""Reasons for rebuilding: which settings and inputs differ from those of the last run."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,13 +16,13 @@ else:
 _MOST_NAMES = 4
 
 
-_NOTHING_NAMED = "its content is other than it was"
+_NOTHING_NAMED = "its content changed"
 
 
-def why_anew(path: Path, made_from: Mapping[str, str], same: str = _NOTHING_NAMED) -> str:
-    """Say what changed since a manifest was written; empty where there is none yet.
+def rebuild_reason(path: Path, made_from: Mapping[str, str], same: str = _NOTHING_NAMED) -> str:
+    """Return what changed since a manifest was written; empty if there is none yet.
 
-    `same` is the reason where it was made from the same.
+    `same` is the reason to give if it was made from the same settings and inputs.
     """
     if not path.exists():
         return ""
@@ -31,6 +31,17 @@ def why_anew(path: Path, made_from: Mapping[str, str], same: str = _NOTHING_NAME
     except DataError:
         return "it could not be read"
     return same if before == made_from else differences(before, made_from)
+
+
+def require_origin(path: Path, origin: Mapping[str, str], remedy: str) -> None:
+    """Raise a `DataError` if a manifest was made from other settings or inputs than `origin`.
+
+    `remedy` tells the user how to make it anew.
+    """
+    before = read_header(path).made_from
+    if before != origin:
+        why = differences(before, origin)
+        raise DataError(f"{path}: is of other settings or inputs ({why}); {remedy}")
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:

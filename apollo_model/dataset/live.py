@@ -11,12 +11,14 @@ from pathlib import Path
 import torch
 from torch.utils.data import get_worker_info
 
+from apollo_data.activity.stage import activity_origin
 from apollo_data.errors import DataError
 from apollo_data.mixing import MixPool
 from apollo_data.records import MixRecipe, StemActivity, Track
 from apollo_data.settings import Settings
 from apollo_data.workspace.folder import WorkFolder
 from apollo_data.workspace.manifest import read_manifest
+from apollo_data.workspace.rebuild_reasons import require_origin
 from apollo_model.dataset.batch import PairBatch, put
 from apollo_model.dataset.coding import StoredPair, make_pairs
 from apollo_model.dataset.pairs import PairDataset
@@ -55,8 +57,8 @@ class LiveMixDataset(PairDataset):
     Raises
     ------
     DataError
-        A manifest is missing, or the split has nothing to mix; on reading, several
-        substitutes in a row cannot be made either.
+        A manifest is missing or was made with other settings, or the split has nothing to mix;
+        on reading, several substitutes in a row cannot be made either.
     ToolError
         ffmpeg lacks an encoder; on reading.
     """
@@ -80,6 +82,8 @@ class LiveMixDataset(PairDataset):
         work = WorkFolder.at(folder)
         tracks = read_manifest(work.tracks, "tracks", Track)
         self._tracks, self._root, self._decoded = tracks.rows, tracks.root, work.decoded
+        remedy = "run `apollo-data sad` with these settings first"
+        require_origin(work.activity, activity_origin(tracks, settings.activity), remedy)
         self._activity = read_manifest(work.activity, "activity", StemActivity).rows
         self._plan, self._clips = settings.for_plan(), settings.for_clips()
         self._dtype, self._split = settings.shards.dtype, split

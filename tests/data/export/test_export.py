@@ -262,6 +262,21 @@ def test_a_second_run_writes_what_is_missing_or_cut(work: Path, tmp_path: Path) 
     assert degraded[0].stat().st_mtime_ns == untouched
 
 
+@pytest.mark.parametrize("file_format", ["wav", "flac"])
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+def test_a_damaged_file_is_written_again(
+    work: Path, tmp_path: Path, file_format: str, damage: str
+) -> None:
+    out = tmp_path / "pairs"
+    export_pairs(work, out, file_format, "train", 1, QUIET)
+    victim = sorted((out / "degraded").iterdir())[0]
+    whole = victim.read_bytes()
+    cut = whole[:100] if damage == "cut" else whole[:-200] + bytes(200)
+    victim.write_bytes(cut)
+    assert export_pairs(work, out, file_format, "train", 1, QUIET).written == 1
+    assert victim.read_bytes() == whole
+
+
 def test_segments_are_taken_up_again_too(work: Path, upstream: Path) -> None:
     whole = digests(upstream)
     victim = next(iter(sorted(upstream.glob("bass/sample*.hdf5"))))

@@ -55,11 +55,15 @@ def test_shifted_pairs_are_aligned_to_the_sample_and_a_wrong_partner_is_refused(
     write(root / "degraded/train/wrong.wav", tone("another", 6.0))
     write(root / "clean/train/turned.wav", tone("one", 6.0))
     write(root / "degraded/train/turned.wav", -tone("one", 6.0))
+    write(root / "clean/train/exchanged.wav", tone("two", 6.0))
+    write(root / "degraded/train/exchanged.wav", tone("two", 6.0)[:, ::-1])
     work, rows = build(root, tmp_path / "out")
     found = {name: row.lag_samples for name, row in rows.items()}
     assert found == {f"degraded/train/{shift}.wav": shift for shift in shifts}
     reasons = {row.path: row.reason for row in work.read_rejects()}
-    assert set(reasons) == {"degraded/train/wrong.wav", "degraded/train/turned.wav"}
+    refused = ("wrong", "turned", "exchanged")
+    assert set(reasons) == {f"degraded/train/{name}.wav" for name in refused}
+    assert "left and right channels exchanged" in reasons["degraded/train/exchanged.wav"]
     assert "does not match its clean side: correlation" in reasons["degraded/train/wrong.wav"]
     assert "polarity turned: correlation -1.0" in reasons["degraded/train/turned.wav"]
     pairs = 0

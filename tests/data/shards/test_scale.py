@@ -5,6 +5,7 @@ import fcntl
 import itertools
 import os
 import random
+import shutil
 import signal
 import socket
 import stat
@@ -21,7 +22,7 @@ from helpers.small_songs import small_settings, write_songs
 from apollo_data.audio.files import files_of
 from apollo_data.console import Console
 from apollo_data.errors import BusyError, DataError, SettingsError, ToolError
-from apollo_data.pipeline import build_h5, build_h5_part
+from apollo_data.pipeline import build_h5, build_h5_part, plan_prepared, prepare
 from apollo_data.records import MixRecipe
 from apollo_data.settings import settings_toml
 from apollo_data.shards import find_shards
@@ -268,6 +269,19 @@ def test_a_file_that_vanishes_in_the_midst_costs_its_clips_until_it_is_back(
     assert digests(work.path) == whole
 
 
+def test_a_part_without_clips_fails_names_the_reason_and_leaves_no_shard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    songs, work = write_songs(tmp_path / "songs"), WorkFolder.at(tmp_path / "out")
+    settings = small_settings(**QUICK)
+    plan_prepared(prepare(songs, work, settings, 1, QUIET), work, settings, QUIET)
+    shutil.rmtree(songs)
+    with pytest.raises(DataError, match=r"(\d+) of \1 clips were rejected"):
+        build_h5_part(work, settings, ShardPart(0, 1), 1, Console())
+    assert "no such file" in capsys.readouterr().err
+    assert not list(work.shards.rglob("*"))[1:]
+
+
 def children(pid: int) -> list[int]:
     """Processes that a process has started, by what /proc says."""
     found = []
@@ -346,51 +360,3 @@ def test_a_cluster_that_loses_a_worker_builds_the_same_bytes(
     assert f"{SHARDS} of {SHARDS}" in folder.run(
         "build-h5", "--in", str(folder.songs), "--scheduler", address
     )
-
-
-def at_work(seconds: float) -> tuple[str, float, float]:
-    from distributed import get_worker
-
-    began = time.monotonic()
-    time.sleep(seconds)
-    return str(get_worker().name), began, time.monotonic()
-
-
-@pytest.mark.filterwarnings("ignore:.*tasks which were still being processed:UserWarning")
-def test_workers_that_join_later_get_work() -> None:
-    from distributed import LocalCluster
-
-    from apollo_data import parallel
-
-    taken: list[int] = []
-
-    def items() -> Iterator[float]:
-        for number in range(1000):
-            taken.append(number)
-            yield 0.3
-
-    options = {"processes": False, "threads_per_worker": 1, "dashboard_address": None}
-    with LocalCluster(n_workers=1, **options) as dask, parallel.cluster(dask.scheduler_address, QUIET):
-        results = parallel.parallel_map(at_work, items(), parallel.WHOLE_CLUSTER)
-        next(results)  # the stage has begun, with one worker
-        assert len(taken) < 300
-        dask.scale(8)
-        dask.wait_for_workers(8, timeout=30)
-        done = list(itertools.islice(results, 80))
-        results.close()
-    together = [{name for name, began, end in done if began <= now < end} for _, now, _ in done]
-    assert max(map(len, together)) >= 7
-
-
-def test_no_cluster_and_no_dask_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from apollo_data import parallel
-
-    monkeypatch.setattr(parallel, "_CONNECT_SECONDS", 0.5)
-    with (
-        pytest.raises(ToolError, match="no Dask scheduler answers"),
-        parallel.cluster("tcp://127.0.0.1:9", QUIET),
-    ):
-        pass
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ToolError, match=r"apollo-toolkit\[cluster\]"), parallel.cluster("tcp://x:1", QUIET):
-        pass

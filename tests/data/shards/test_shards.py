@@ -1,3 +1,7 @@
+import errno
+import fcntl
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -15,6 +19,7 @@ from apollo_data.shards import (
     store,
     summarise_shard,
     to_float,
+    describe_problems,
     verify_shards,
 )
 from apollo_data.storage import sha256_file
@@ -157,6 +162,58 @@ def test_content_that_breaks_the_format_is_found_without_a_manifest(tmp_path: Pa
     with h5py.File(silent, "r+") as shard:
         shard.attrs["complete"] = True
     assert dict(verify_shards(silent))[silent] == ["the target of pair 2 is silent"]
+
+
+NO_LOCKS = """
+import errno, fcntl, sys
+import h5py
+from apollo_data.cli import main
+opened = h5py.File.__init__
+
+def init(self, *arguments, locking=None, **options):
+    # What HDF5 does on a mount without locks (NFS without lockd), where it is asked for one.
+    if locking is not False and not isinstance(arguments[0], h5py.h5f.FileID):
+        raise OSError(errno.ENOLCK, "unable to lock file")
+    opened(self, *arguments, locking=locking, **options)
+
+h5py.File.__init__ = init
+main()
+"""
+
+
+def test_reading_needs_no_lock(tmp_path: Path) -> None:
+    path = write(tmp_path / "shards" / "test" / "shard-00000.h5")
+    listed(tmp_path, path)
+    with h5py.File(path, "r"):  # this process has it open in its own way
+        assert list(verify_shards(path)) == [(path, [])]
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert list(verify_shards(path)) == [(path, [])]
+    command = [sys.executable, "-c", NO_LOCKS, "verify", str(tmp_path / "shards")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "1 shards are whole\n"), done.stderr
+
+
+def test_deleting_is_advised_for_damage_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "shards" / "test" / "shard-00000.h5")
+    listed(tmp_path, path)
+
+    def refuse(_path: Path) -> str:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("apollo_data.shards.verification.sha256_file", refuse)
+        ((_, problems),) = verify_shards(path)
+        assert [problem.kind for problem in problems] == ["unreadable"]
+        assert "delete" not in describe_problems({"a": problems})
+    path.write_bytes(path.read_bytes()[:-100])
+    ((_, problems),) = verify_shards(path)
+    assert "delete them and run build-h5" in describe_problems({"a": problems})
+    path.unlink()
+    ((_, problems),) = verify_shards(tmp_path / "shards")
+    assert describe_problems({"a": problems}) == "1 missing or not listed (run build-h5 again)"
 
 
 def test_a_folder_without_shards_is_an_error(tmp_path: Path) -> None:

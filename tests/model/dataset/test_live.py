@@ -39,6 +39,14 @@ def test_the_first_epoch_is_what_the_shards_hold(shards: Path) -> None:
     np.testing.assert_allclose(clean, stored_rows(shards)[1][4] / 32767, atol=1e-6)
 
 
+def test_activity_of_other_settings_is_refused(shards: Path) -> None:
+    settings = tiny_settings()
+    activity = settings.activity.model_copy(update={"onset_db": -30.0})
+    other = settings.model_copy(update={"activity": activity})
+    with pytest.raises(DataError, match=r"activity\.onset_db changed\); run `apollo-data sad`"):
+        LiveMixDataset(shards.parent, other)
+
+
 def test_epochs_go_on_through_the_recipes(shards: Path) -> None:
     short = live(shards.parent, length=2, as_stored=True)
     coded, clean = stored_rows(shards)
