@@ -259,12 +259,18 @@ def error_reason(error: Exception) -> str:
         where = f"{os.fsdecode(name)}: " if isinstance(name, (str, bytes)) else ""
         advice = "; make room on this disk" if full_disk_reason(error) else ""
         return f"{where}{_shortened(error.strerror or str(error))}{advice}"
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return "there is not enough memory for this"
     return (
         f"{type(error).__name__}: {_shortened(str(error))} (not expected here; set"
         " APOLLO_TRACEBACK=1 to see where it comes from, and report it)"
     )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error means that memory ran out, of the machine or of a GPU."""
+    named = type(error).__name__ == "OutOfMemoryError"  # torch's, which is not imported here
+    return named or isinstance(error, MemoryError) or "can't allocate memory" in str(error)
 
 
 def _shortened(text: str) -> str:

@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
 from apollo_data.audio.ffmpeg import ffmpeg_version
 from apollo_data.audio.files import Samples, is_lossless
-from apollo_data.console import Advance, Console, error_reason, show_traceback
+from apollo_data.console import Advance, Console, error_reason, is_out_of_memory, show_traceback
 from apollo_data.disk_space import require_free_space, telling_full_disk
 from apollo_data.errors import AudioError, DataError
 from apollo_data.storage import folder_lock, key_of, remove_partials
@@ -326,7 +324,7 @@ def _counted(
 
 @contextlib.contextmanager
 def _advancing(advance: Advance, told_seconds: int) -> Iterator[Callable[[float], None]]:
-    """Yield a function that counts seconds; in the end a file has counted what it told."""
+    """Yield a function that counts seconds; at the end a file has counted the expected ones."""
     counted, exact = 0, 0.0
 
     def done(seconds: float) -> None:
@@ -351,9 +349,7 @@ def _state_of(source: Path) -> list[int | str]:
 
 def _reason(error: Exception, source: str) -> str:
     """Return why a file failed, in one line that names no temporary file."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return "the GPU's memory is too small; give a smaller --max-memory"
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+    if is_out_of_memory(error):
         return "there is not enough memory; give a smaller --max-memory"
     text = " ".join(error_reason(error).split())
     text = re.sub(rf"(file:)?\S*/{SCRATCH_PREFIX}\w+/[^\s:]*", lambda _match: source, text)
