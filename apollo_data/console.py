@@ -238,15 +238,20 @@ def _run(app: Callable[[Sequence[str]], object], words: Sequence[str]) -> int:
     except BrokenPipeError:  # who read the results has gone
         return 1
     except Exception as error:
-        if os.environ.get("APOLLO_TRACEBACK", "0") not in ("", "0"):
-            _say(traceback.format_exc().rstrip(), lines=True)
-        _say(f"error: {_reason(error)}")
+        show_traceback()
+        _say(f"error: {error_reason(error)}")
         return 1
     return 0
 
 
-def _reason(error: Exception) -> str:
-    """Return an error as one line: its own words, or what the system or a library says."""
+def show_traceback() -> None:
+    """Print the traceback of the error that is being handled, if `APOLLO_TRACEBACK=1` is set."""
+    if os.environ.get("APOLLO_TRACEBACK", "0") not in ("", "0"):
+        _say(traceback.format_exc().rstrip(), lines=True)
+
+
+def error_reason(error: Exception) -> str:
+    """Return an error in one sentence: its own words, or what the system or a library says."""
     if isinstance(error, ApolloError):
         return str(error)
     if isinstance(error, OSError):
@@ -254,12 +259,18 @@ def _reason(error: Exception) -> str:
         where = f"{os.fsdecode(name)}: " if isinstance(name, (str, bytes)) else ""
         advice = "; make room on this disk" if full_disk_reason(error) else ""
         return f"{where}{_shortened(error.strerror or str(error))}{advice}"
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return "there is not enough memory for this"
     return (
         f"{type(error).__name__}: {_shortened(str(error))} (not expected here; set"
         " APOLLO_TRACEBACK=1 to see where it comes from, and report it)"
     )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error means that memory ran out, of the machine or of a GPU."""
+    named = type(error).__name__ == "OutOfMemoryError"  # torch's, which is not imported here
+    return named or isinstance(error, MemoryError) or "can't allocate memory" in str(error)
 
 
 def _shortened(text: str) -> str:

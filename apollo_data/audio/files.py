@@ -20,6 +20,7 @@ import soundfile
 import soxr
 
 from apollo_data.audio.ffmpeg import run_ffmpeg
+from apollo_data.audio.tracks import DEMUXERS, audio_tracks, choose_track
 from apollo_data.errors import AudioError, DataError
 from apollo_data.storage import whole_file
 
@@ -52,7 +53,7 @@ def probe(path: Path) -> AudioInfo:
     if not path.is_file():
         raise AudioError(f"{path}: {'is no plain file' if path.exists() else 'no such file'}")
     try:
-        with soundfile.SoundFile(str(path)) as source:
+        with soundfile.SoundFile(os.fsencode(path)) as source:
             info = AudioInfo(
                 source.samplerate, source.channels, source.frames, source.format, source.subtype
             )
@@ -79,11 +80,6 @@ def _reason(path: Path, error: Exception) -> str:
     return f"cannot be read ({error})"
 
 
-# What decoding may open: neither playlists nor anything else that names further files.
-DEMUXERS = (
-    "aac,ac3,aiff,amr,ape,asf,au,caf,dsf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,"
-    "mpc,mpeg,ogg,tak,tta,voc,w64,wav,wv"
-)
 LOSSLESS_BEGINNINGS = (b"RIFF", b"RF64", b"riff", b"FORM", b"fLaC")
 
 
@@ -104,8 +100,15 @@ def is_lossless(path: Path) -> bool:
     return first in LOSSLESS_BEGINNINGS
 
 
-def decode(path: Path, out: Path, timeout_seconds: float = 3600.0) -> None:
+def decode(
+    path: Path, out: Path, timeout_seconds: float = 3600.0, track: int | None = None
+) -> None:
     """Decode any audio file that ffmpeg reads to a float WAV file of its own rate and channels.
+
+    Parameters
+    ----------
+    track
+        Number of the audio track, from 1; None takes the default one.
 
     Raises
     ------
@@ -114,11 +117,13 @@ def decode(path: Path, out: Path, timeout_seconds: float = 3600.0) -> None:
     DataError
         The disk is full.
     """
+    chosen = choose_track(path, audio_tracks(path), track)
     with whole_file(out) as temporary:
         source = ffmpeg.input(
             f"file:{path.resolve()}", protocol_whitelist="file", format_whitelist=DEMUXERS
         )
-        graph = source.audio.output(
+        place = f"a:{chosen.number - 1}" if chosen else "a"
+        graph = source[place].output(
             f"file:{temporary.resolve()}", format="wav", acodec="pcm_f32le", rf64="auto"
         )
         try:
@@ -172,7 +177,7 @@ def read_sound(files: Sequence[Path], start_seconds: float, samples: int, rate: 
 
 def _read_stereo(path: Path, start: int, samples: int, rate: int) -> Samples:
     try:
-        with soundfile.SoundFile(str(path)) as source:
+        with soundfile.SoundFile(os.fsencode(path)) as source:
             audio = _read_at_rate(source, start, samples, rate)
     except (soundfile.LibsndfileError, OSError) as error:
         raise AudioError(f"{path}: {_reason(path, error)}") from None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from typing import Annotated
 
 import typer
@@ -24,27 +25,35 @@ def register(app: typer.Typer) -> None:
     def bench(
         checkpoint: Annotated[
             str | None,
-            typer.Option(help="A network.", show_default="the paper's size, random weights"),
+            typer.Option(
+                help="Checkpoint of the network to time.",
+                show_default="the paper's size, random weights",
+            ),
         ] = None,
         dtype: Dtype = DtypeName.AUTO,
         device: Device = "auto",
         runs: Annotated[
-            int | None, typer.Option(min=1, show_default="1000 on a GPU, 10 on a CPU")
+            int | None,
+            typer.Option(min=1, help="Timed runs.", show_default="1000 on a GPU, 10 on a CPU"),
         ] = None,
         seconds: Annotated[float, typer.Option(min=0.1, help="Length of the clip.")] = 1.0,
-        channels: Annotated[int, typer.Option("--channels", "-c", min=1)] = 1,
+        channels: Annotated[
+            int, typer.Option("--channels", "-c", min=1, help="Channels of the clip.")
+        ] = 1,
         compiled: Annotated[
-            bool, typer.Option("--compile", help="Time torch.compile too.")
+            bool, typer.Option("--compile", help="Also time torch.compile.")
         ] = False,
         as_json: Json = False,
     ) -> None:
-        """Time the network by the paper's protocol: 1 s of sound at 44.1 kHz, mean of many runs.
+        """Time the network as the paper does: 1 s of sound at 44.1 kHz, mean of many runs.
 
-        The rate of plain matrix products is measured in the same call, and the share of it
-        that the network reaches.
+        Also measures how fast this machine multiplies matrices, and what share of that speed the
+        network reaches.
 
         Example: `apollo-model bench --dtype float32 --runs 5`
         """
+        if not math.isfinite(seconds):
+            raise typer.BadParameter(f"--seconds must be finite, found {seconds}")
         place = choose_device(device)
         if checkpoint is None:
             network = prepare_network(Apollo(), place, choose_dtype(dtype.value, place))

@@ -1,4 +1,4 @@
-"""Options that the commands which run a network share."""
+"""Options shared by the commands that run a network."""
 
 import enum
 import re
@@ -8,13 +8,13 @@ import typer
 
 Checkpoint = Annotated[
     str,
-    typer.Option("--checkpoint", help="File of a network, or its name on the Hugging Face hub."),
+    typer.Option("--checkpoint", help="Checkpoint file, or its name on the Hugging Face hub."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto (a GPU if there is one), cpu, cuda.")]
 
 
 class DtypeName(str, enum.Enum):
-    """Arithmetic of the network."""
+    """Number types that a network can compute in."""
 
     AUTO = "auto"
     FLOAT32 = "float32"
@@ -23,7 +23,7 @@ class DtypeName(str, enum.Enum):
 
 Dtype = Annotated[
     DtypeName,
-    typer.Option("--dtype", help="auto: bfloat16 where the hardware multiplies in it."),
+    typer.Option("--dtype", help="auto: bfloat16 where the hardware supports it."),
 ]
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -37,7 +37,7 @@ def parse_bytes(text: str) -> int:
     >>> parse_bytes("2GB"), parse_bytes("1.5g")
     (2000000000, 1500000000)
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]?)B?", text.strip().upper())
     if not found or not float(found[1]):
         raise typer.BadParameter(f"expected a size such as 2GB, found {text!r}")
     return round(float(found[1]) * _UNITS[found[2]])

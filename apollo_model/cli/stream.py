@@ -1,6 +1,7 @@
 """`apollo-model stream`."""
 
 import enum
+import os
 from typing import Annotated
 
 import typer
@@ -16,7 +17,7 @@ _STDIN, _STDOUT = 0, 1
 
 
 class PcmFormat(str, enum.Enum):
-    """Samples of the pipes, as ffmpeg calls them."""
+    """Sample formats of the pipes, by ffmpeg's names."""
 
     F32LE = "f32le"
     S16LE = "s16le"
@@ -27,14 +28,18 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def stream(
-        checkpoint: Annotated[str, typer.Option(help="File of a causal network.")],
-        channels: Annotated[int, typer.Option("--channels", "-c", min=1, max=64)] = 2,
+        checkpoint: Annotated[str, typer.Option(help="Checkpoint of a causal network.")],
+        channels: Annotated[
+            int, typer.Option("--channels", "-c", min=1, max=64, help="Channels of the sound.")
+        ] = 2,
         rate: Annotated[
             int | None,
-            typer.Option(help="What comes in; a check only.", show_default="the network's"),
+            typer.Option(
+                help="Sample rate of the input, only to check it.", show_default="the network's"
+            ),
         ] = None,
         pcm_format: Annotated[
-            PcmFormat, typer.Option("--format", help="Of both sides.")
+            PcmFormat, typer.Option("--format", help="Sample format of input and output.")
         ] = PcmFormat.F32LE,
         dtype: Dtype = DtypeName.AUTO,
         device: Device = "auto",
@@ -45,6 +50,8 @@ def register(app: typer.Typer) -> None:
         Example: `apollo-model stream --checkpoint causal.safetensors < in.f32 > out.f32`
         """
         console = Console(quiet)
+        if os.isatty(_STDIN) or os.isatty(_STDOUT):
+            raise DataError("stream reads and writes raw PCM; connect it to pipes or files")
         network, _ = load_prepared(checkpoint, device, dtype.value)
         if rate not in (None, network.sample_rate):
             raise DataError(

@@ -1,9 +1,10 @@
-"""Seamless chunks: music of any length through the network in bounded memory.
+"""Seamless chunks: music of any length through the network in limited memory.
 
-The network sees a finite stretch. A chunk that carries that much more sound on each side,
-of which the result is thrown away, therefore gives what the whole file would give at once;
-nothing is faded. One long chunk costs less than several short ones in a batch, because its
-context is computed once: memory goes into length, and only the channels make a batch.
+Each sample of the result depends on a limited stretch of input, the context. A chunk is
+therefore computed with that much more sound on each side, and the result of the extra sound is
+dropped. What is left equals the result for the whole file; no cross-fade is needed. One long
+chunk costs less than a batch of short ones, because its context is computed only once. So
+memory is used for length, and only the channels form a batch.
 """
 
 import math
@@ -17,28 +18,28 @@ from apollo_data.audio.files import Samples
 from apollo_data.errors import DataError
 from apollo_model.network.apollo import BANDS, WIDEST_FEATURES, Apollo, block_frames
 
-# What a frame takes, measured on a CPU: the features and their convolution (before it, a
-# causal one pads a copy), and at the network's ends some complex numbers per bin. A CPU
-# computes the wide layers block by block, a GPU all frames at once: estimated from the
-# layers, and not yet measured.
+# Memory of a frame, measured on a CPU: the features, the result of a convolution (a causal one
+# also makes a padded copy), and some complex numbers per bin at the network's ends. A CPU
+# computes the wide layers block by block. A GPU computes all frames at once; its number is
+# estimated from the layers and not yet measured.
 _TENSORS_CPU = 2
 _TENSORS_GPU = 40
-_BLOCK_TENSORS = 26  # what a block takes on a CPU
+_BLOCK_TENSORS = 26  # memory of a block on a CPU
 _COMPLEX_PER_BIN = 7
-_MAX_CHUNK_SECONDS = 60.0  # longer saves no work worth saving, and progress would stand still
-_WORTHWHILE = 4  # a chunk shorter than so many contexts is better cut from fewer channels
+_MAX_CHUNK_SECONDS = 60.0  # longer chunks save little work, and progress would stop for long
+_WORTHWHILE = 4  # below so many contexts, take fewer channels instead of shorter chunks
 
 
 @dataclass(frozen=True)
 class Context:
-    """Samples beside a chunk that its result depends on."""
+    """Samples before and after a chunk that its result depends on."""
 
     past: int
     future: int
 
     @classmethod
     def of(cls, network: Apollo) -> "Context":
-        """Read it off the network: frames seen by the convolutions, and the STFT's edge frame."""
+        """Return the context of a network: the reach of its convolutions, and one STFT frame."""
         edge = network.hop_samples
         reach = network.context_frames * network.hop_samples
         return cls(reach + edge, edge if network.causal else reach + edge)
@@ -46,7 +47,7 @@ class Context:
 
 @dataclass(frozen=True)
 class ChunkPlan:
-    """How music is cut: samples of a chunk without its context, and channels in one pass."""
+    """How music is cut: samples of a chunk without its context, and channels at a time."""
 
     chunk_samples: int
     channels: int
@@ -55,7 +56,7 @@ class ChunkPlan:
 def plan_chunks(network: Apollo, channels: int, max_memory_bytes: int) -> ChunkPlan:
     """Choose the longest chunks that keep the network's work within `max_memory_bytes`.
 
-    The bound holds for what comes on top of the program itself (Python, torch and weights).
+    The limit does not include the program itself (Python, torch and the weights).
 
     Raises
     ------
@@ -80,7 +81,7 @@ def plan_chunks(network: Apollo, channels: int, max_memory_bytes: int) -> ChunkP
 
 
 def block_bytes(network: Apollo) -> int:
-    """Return the size of the largest tensor that comes and goes with every block of frames."""
+    """Return the size in bytes of the largest tensor that each block of frames allocates."""
     frame = _features_bytes(network)
     return WIDEST_FEATURES * block_frames(frame) * frame
 
@@ -104,7 +105,7 @@ def _features_bytes(network: Apollo) -> int:
 def restore_blocks(
     network: Apollo, blocks: Iterable[Samples], plan: ChunkPlan, wet: float = 1.0
 ) -> Iterator[Samples]:
-    """Restore sound that comes in blocks of any size, and yield it in chunks as it is done.
+    """Restore sound that comes in blocks of any size, and yield the result chunk by chunk.
 
     Parameters
     ----------
@@ -113,9 +114,9 @@ def restore_blocks(
     blocks
         (channels, samples) float32 at the network's rate, from start to end.
     plan
-        As `plan_chunks` makes it; its sizes do not change the result.
+        From `plan_chunks`; its sizes do not change the result.
     wet
-        1 gives the restored sound, 0 the input, between them the sum in these parts.
+        1 gives the restored sound, 0 the input, values between a mix of both.
 
     Yields
     ------
@@ -124,7 +125,7 @@ def restore_blocks(
     """
     context = Context.of(network)
     needed = plan.chunk_samples + context.future
-    past = 0  # samples of the buffer that are done and kept as context
+    past = 0  # samples of the buffer that are done and are kept as context
     waiting: list[Samples] = []
     count = 0
     for block in blocks:

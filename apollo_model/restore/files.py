@@ -2,22 +2,21 @@
 
 import contextlib
 import dataclasses
-import json
 import math
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import mutagen
-import torch
-
 from apollo_data.audio.ffmpeg import ffmpeg_version
 from apollo_data.audio.files import Samples, is_lossless
-from apollo_data.console import Advance, Console
+from apollo_data.console import Advance, Console, error_reason, is_out_of_memory, show_traceback
 from apollo_data.disk_space import require_free_space, telling_full_disk
-from apollo_data.errors import ApolloError, AudioError, DataError
-from apollo_data.storage import folder_lock, key_of, remove_partials, whole_file, write_text
+from apollo_data.errors import AudioError, DataError
+from apollo_data.storage import folder_lock, key_of, remove_partials
+from apollo_data.workspace.temporary_folders import scratch_folder
+from apollo_model.checkpoint.identity import network_key
 from apollo_model.network.apollo import Apollo
 from apollo_model.network.memory import return_large_blocks
 from apollo_model.restore.audio_in import (
@@ -27,14 +26,23 @@ from apollo_model.restore.audio_in import (
     read_blocks,
     told_seconds,
 )
-from apollo_model.restore.audio_out import OutputFormat, encode, write_float
+from apollo_model.restore.audio_out import encode, write_float
 from apollo_model.restore.chunks import block_bytes, plan_chunks, restore_blocks
+from apollo_model.restore.formats import OutputFormat
 from apollo_model.restore.jobs import JobList, RestoreJob, find_jobs
 from apollo_model.restore.resampling import resample_blocks, samples_at_rate
-from apollo_model.restore.tags import read_tags, write_tags
+from apollo_model.restore.results import (
+    is_done,
+    record_of,
+    recorded_result,
+    remove_dead_partials,
+    require_writable,
+)
+from apollo_model.restore.tag_writing import write_tags
+from apollo_model.restore.tags import read_tags
 
 RESTORED, SKIPPED, FAILED = "restored", "skipped", "failed"
-_RECORD_SUFFIX = ".apollo.json"
+SCRATCH_PREFIX = "apollo-restore-"
 _SHOWN_NOTES = 5
 _LONG_SECONDS = 1800.0
 _DISK_MARGIN_BYTES = 1 << 20
@@ -43,7 +51,7 @@ _MAKE_ROOM = "make room, or name another folder (--out, $TMPDIR)"
 
 @dataclass(frozen=True)
 class RestoreOptions:
-    """What a restoration may be told.
+    """Options of a restoration.
 
     Attributes
     ----------
@@ -54,9 +62,11 @@ class RestoreOptions:
     dry_wet
         1 gives the restored sound, 0 the input.
     max_memory_bytes
-        Bound of the network's work.
+        Limit of the network's memory.
     overwrite
         Replace files that this command has not made.
+    track
+        Which audio track of a file, from 1; None takes the file's default track.
     """
 
     form: OutputFormat = field(default_factory=OutputFormat)
@@ -64,15 +74,18 @@ class RestoreOptions:
     dry_wet: float = 1.0
     max_memory_bytes: int = 2 * 10**9
     overwrite: bool = False
+    track: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.dry_wet <= 1:
             raise DataError(f"--dry-wet must lie between 0 and 1, found {self.dry_wet:g}")
+        if self.track is not None and self.track < 1:
+            raise DataError(f"--track counts from 1, found {self.track}")
 
 
 @dataclass(frozen=True)
 class FileResult:
-    """What became of a file: restored, skipped (it is done) or failed, and why."""
+    """What became of a file: restored, skipped (it was done already) or failed, and why."""
 
     source: str
     out: str
@@ -83,13 +96,13 @@ class FileResult:
 
 @dataclass(frozen=True)
 class RestoreReport:
-    """All results of a call; `ignored` files of the folders are no audio by their names."""
+    """All results of a call; `ignored` counts files of the folders without an audio suffix."""
 
     files: tuple[FileResult, ...]
     ignored: int
 
     def count(self, status: str) -> int:
-        """Return how many files ended so."""
+        """Return how many files have this status."""
         return sum(file.status == status for file in self.files)
 
 
@@ -99,23 +112,21 @@ def restore(
     network: Apollo,
     options: RestoreOptions | None = None,
     console: Console | None = None,
-    network_key: str = "",
 ) -> RestoreReport:
-    """Restore audio files, and folders with all that is in them.
+    """Restore audio files, and all audio files in folders.
 
     Each channel is restored by itself, at the network's rate. Memory does not grow with a
-    file's length; a copy in float WAV of the file at work lies in the system's temporary
-    folder. What is done is recognised by a record beside each result and not done again. A
-    file that cannot be restored never stops the others.
+    file's length; a float WAV copy of the current file lies in the system's temporary folder.
+    A record beside each result holds a key of the input file, the options and the network's
+    weights; a file whose key has not changed is skipped. A file that cannot be restored never
+    stops the others.
 
     Parameters
     ----------
     out
-        A file, or the folder in which input folders are mirrored.
+        A file, or the folder that mirrors the input folders.
     network
         As `apollo_model.network.precision.prepare_network` gives it.
-    network_key
-        Tells networks apart: results of another one are made anew.
 
     Raises
     ------
@@ -125,6 +136,7 @@ def restore(
         Another restoration writes into the same folder.
     """
     options, console = options or RestoreOptions(), console or Console(quiet=True)
+    options.form.check()
     plan_chunks(network, 1, options.max_memory_bytes)
     return_large_blocks(block_bytes(network))
     jobs = find_jobs(inputs, out, options.form.container)
@@ -132,103 +144,134 @@ def restore(
         if jobs.out_folder is not None:
             stack.enter_context(folder_lock(jobs.out_folder))
             remove_partials(jobs.out_folder)
-        run = _Run(network, network_key, options, console, jobs)
-        return RestoreReport(tuple(run.all_files()), jobs.ignored)
+        results = _Run(network, options, console, jobs).all_files()
+    return RestoreReport(tuple(results), jobs.ignored)
 
 
 class _Run:
     """One call: the same network and options for all files."""
 
     def __init__(
-        self,
-        network: Apollo,
-        network_key: str,
-        options: RestoreOptions,
-        console: Console,
-        jobs: JobList,
+        self, network: Apollo, options: RestoreOptions, console: Console, jobs: JobList
     ) -> None:
         self._network = network
         self._options = options
         self._console = console
-        self._jobs = jobs.jobs
-        self._softened_db: list[float] = []
+        self._jobs = jobs
+        self._lowered_db: list[float] = []
+        self._results: dict[tuple[int, int], RestoreJob] = {}  # by device and inode
         fixed = dataclasses.asdict(options)
         for name in ("max_memory_bytes", "overwrite"):  # do not change a sample
             del fixed[name]
-        self._key = key_of(network_key, network.settings, fixed, ffmpeg_version())
+        self._key = key_of(network_key(network), fixed, ffmpeg_version())
 
     def all_files(self) -> list[FileResult]:
-        seconds = [max(1, round(told_seconds(job.source))) for job in self._jobs]
         results = []
+        for folder, reason in self._jobs.unreadable:
+            self._console.warn(f"{folder}: cannot be listed ({reason})")
+            results.append(FileResult(str(folder), "", FAILED, reason=reason))
+        jobs = self._jobs.jobs
+        seconds = [max(1, round(told_seconds(job.source))) for job in jobs]
         with self._console.progress("restore", sum(seconds), "s") as advance:
-            for job, told in zip(self._jobs, seconds, strict=True):
+            for job, told in zip(jobs, seconds, strict=True):
                 with _advancing(advance, told) as done:
                     results.append(self._one_file(job, done))
-        if (more := len(self._softened_db) - _SHOWN_NOTES) > 0:
-            most = max(self._softened_db[_SHOWN_NOTES:])
+        if (more := len(self._lowered_db) - _SHOWN_NOTES) > 0:
+            most = max(self._lowered_db[_SHOWN_NOTES:])
             self._console.note(f"{more} more results are softer, by up to {most:.2f} dB")
         return results
 
     def _one_file(self, job: RestoreJob, done: Callable[[float], None]) -> FileResult:
-        """Restore a file if that is not done; turn its errors into the reason of a result."""
+        """Restore a file unless it is done; an error becomes the reason of its result."""
         source, out = str(job.source), str(job.out)
         try:
             key = key_of(self._key, _state_of(job.source))
-            if _is_done(job.out, key):
+            if is_done(job.out, key):
+                self._remember(job)
                 return FileResult(source, out, SKIPPED)
             self._refuse_place(job)
+            require_writable(job.out)
+            if self._jobs.out_folder is None:
+                remove_dead_partials(job.out)
             seconds = self._restore(job, key, done)
-        except (ApolloError, OSError, mutagen.MutagenError, torch.OutOfMemoryError) as error:
-            reason = _one_line(error, source)
+            self._remember(job)
+        except Exception as error:  # whatever a library raises for this file, others follow
+            show_traceback()
+            reason = _reason(error, source)
             self._console.warn(f"{source}: {reason}")
             return FileResult(source, out, FAILED, reason=reason)
         return FileResult(source, out, RESTORED, seconds)
 
+    def _remember(self, job: RestoreJob) -> None:
+        state = job.out.stat()
+        self._results[state.st_dev, state.st_ino] = job
+
     def _refuse_place(self, job: RestoreJob) -> None:
+        """Raise a `DataError` if the result would replace what it must not."""
         if not job.out.exists():
             return
-        if any(other.source.exists() and job.out.samefile(other.source) for other in self._jobs):
+        jobs = self._jobs.jobs
+        if any(other.source.exists() and job.out.samefile(other.source) for other in jobs):
             raise DataError(f"{job.out} is an input of this run; choose another --out")
         if not job.out.is_file():
-            raise DataError(f"{job.out} is in the way, and no file")
-        if not self._options.overwrite and not _record_of(job.out).exists():
+            raise DataError(f"{job.out} is in the way, and is not a file; choose another --out")
+        state = job.out.stat()
+        if (other := self._results.get((state.st_dev, state.st_ino))) is not None:
+            raise DataError(
+                f"{job.out} and {other.out}, the result of {other.source}, are one file on this"
+                " disk; restore the inputs one after the other, into folders of their own"
+            )
+        if not self._options.overwrite and not record_of(job.out).exists():
             raise DataError(f"{job.out} exists and was not made by this command; use --overwrite")
 
     def _restore(self, job: RestoreJob, key: str, done: Callable[[float], None]) -> float:
         options = self._options
-        with tempfile.TemporaryDirectory(prefix="apollo-") as folder:
-            told = told_seconds(job.source)
-            if told > _LONG_SECONDS and not is_lossless(job.source):
-                self._console.note(f"{job.source}: decoding {told / 3600:.1f} h of sound first")
-            audio = open_audio(job.source, Path(folder))
-            if missing := missing_seconds(audio):
-                self._console.warn(
-                    f"{job.source}: its last {missing:.1f} s could not be decoded; is it whole?"
-                )
-            options.form.check_channels(audio.info.channels)
-            restored = Path(folder) / "restored.wav"
-            job.out.parent.mkdir(parents=True, exist_ok=True)
-            self._require_space(audio, Path(folder), job.out.parent)
-            with telling_full_disk(Path(folder), _MAKE_ROOM):
+        place = Path(tempfile.gettempdir())
+        with scratch_folder(place, SCRATCH_PREFIX) as scratch:
+            with telling_full_disk(place, _MAKE_ROOM):
+                audio = self._open(job.source, scratch)
+            restored = scratch / "restored.wav"
+            self._check_size(audio, place, job.out.parent)
+            with telling_full_disk(place, _MAKE_ROOM):
                 peak = self._write_restored(audio, restored, done)
-            with whole_file(job.out) as temporary, telling_full_disk(job.out.parent, _MAKE_ROOM):
+            with (
+                telling_full_disk(job.out.parent, _MAKE_ROOM),
+                recorded_result(job.out, key) as temporary,
+            ):
                 encode(restored, temporary, options.form, self._scale(job, peak))
                 self._write_tags(job, temporary)
-                record = {"key": key, "bytes": temporary.stat().st_size}
-                write_text(_record_of(job.out), json.dumps(record) + "\n")
             return audio.info.seconds
+
+    def _open(self, source: Path, scratch: Path) -> OpenedAudio:
+        told = told_seconds(source)
+        if told > _LONG_SECONDS and not is_lossless(source):
+            self._console.note(f"{source}: decoding {told / 3600:.1f} h of sound first")
+        audio = open_audio(source, scratch, self._options.track)
+        if len(audio.tracks) > 1:
+            others = ", ".join(str(track) for track in audio.tracks if track != audio.track)
+            self._console.note(
+                f"{source}: has {len(audio.tracks)} audio tracks; restoring track {audio.track};"
+                f" --track chooses another: {others}"
+            )
+        if missing := missing_seconds(audio):
+            self._console.warn(
+                f"{source}: its last {missing:.1f} s could not be decoded; is it whole?"
+            )
+        return audio
 
     def _final_rate(self, audio: OpenedAudio) -> int:
         given = audio.info.sample_rate
         wanted = given if self._options.keep_rate else self._network.sample_rate
         return self._options.form.rate_for(wanted)
 
-    def _require_space(self, audio: OpenedAudio, scratch: Path, folder: Path) -> None:
+    def _check_size(self, audio: OpenedAudio, scratch: Path, folder: Path) -> None:
+        """Check before the work that the format and the disks can take the result."""
+        form, info = self._options.form, audio.info
         rate = self._final_rate(audio)
-        samples = samples_at_rate(audio.info.frames, audio.info.sample_rate, rate)
-        written = samples * audio.info.channels
-        result = self._options.form.likely_bytes(written, audio.info.seconds)
-        needed = {scratch: 4 * written, folder: result + _DISK_MARGIN_BYTES}
+        samples = samples_at_rate(info.frames, info.sample_rate, rate) * info.channels
+        form.check_size(info.channels, samples)
+        result = form.likely_bytes(info.channels, samples, info.seconds)
+        needed = {scratch: 4 * samples, folder: result + _DISK_MARGIN_BYTES}
         require_free_space(needed, "the restoration", _MAKE_ROOM)
 
     def _write_restored(
@@ -252,8 +295,8 @@ class _Run:
         if peak <= 1 or not self._options.form.clips:
             return 1.0
         lower_db = 20 * math.log10(peak)
-        self._softened_db.append(lower_db)
-        if len(self._softened_db) <= _SHOWN_NOTES:
+        self._lowered_db.append(lower_db)
+        if len(self._lowered_db) <= _SHOWN_NOTES:
             self._console.note(
                 f"{job.out}: its peak would be {lower_db:+.2f} dBFS; all of it is"
                 f" {lower_db:.2f} dB lower (float WAV keeps the level)"
@@ -281,7 +324,7 @@ def _counted(
 
 @contextlib.contextmanager
 def _advancing(advance: Advance, told_seconds: int) -> Iterator[Callable[[float], None]]:
-    """Yield a function that counts seconds; in the end a file has counted what it told."""
+    """Yield a function that counts seconds; at the end a file has counted the expected ones."""
     counted, exact = 0, 0.0
 
     def done(seconds: float) -> None:
@@ -304,22 +347,10 @@ def _state_of(source: Path) -> list[int | str]:
     return [source.name, state.st_size, state.st_mtime_ns]
 
 
-def _record_of(out: Path) -> Path:
-    return out.with_name(f".{out.name}{_RECORD_SUFFIX}")
-
-
-def _is_done(out: Path, key: str) -> bool:
-    try:
-        record = json.loads(_record_of(out).read_text(encoding="utf-8"))
-        return bool(record == {"key": key, "bytes": out.stat().st_size})
-    except (OSError, ValueError):
-        return False
-
-
-def _one_line(error: Exception, source: str) -> str:
-    if isinstance(error, torch.OutOfMemoryError):
-        return "the GPU's memory is too small; give a smaller --max-memory"
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}"
-    return " ".join(str(error).split()).removeprefix(f"{source}: ")
+def _reason(error: Exception, source: str) -> str:
+    """Return why a file failed, in one line that names no temporary file."""
+    if is_out_of_memory(error):
+        return "there is not enough memory; give a smaller --max-memory"
+    text = " ".join(error_reason(error).split())
+    text = re.sub(rf"(file:)?\S*/{SCRATCH_PREFIX}\w+/[^\s:]*", lambda _match: source, text)
+    return text.removeprefix(f"{source}: ")

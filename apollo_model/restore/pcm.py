@@ -1,4 +1,4 @@
-"""Raw PCM in pipes: bytes of any number to samples and back, and a watch over real time."""
+"""Raw PCM in pipes: bytes to samples and back, and a check for real time."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ PCM_FORMATS: dict[str, np.dtype[Any]] = {"f32le": np.dtype("<f4"), "s16le": np.d
 
 
 class PcmReader:
-    r"""Turns bytes, however they are cut, into (channels, n) float32; what is odd waits.
+    r"""Turns bytes in pieces of any size into (channels, n) float32; incomplete frames wait.
 
     Examples
     --------
@@ -35,7 +35,7 @@ class PcmReader:
         return len(self._left)
 
     def read(self, data: bytes) -> Samples:
-        """Return the whole frames that are in."""
+        """Return the frames that are complete."""
         data = self._left + data
         whole = len(data) - len(data) % (self._dtype.itemsize * self._channels)
         self._left = data[whole:]
@@ -60,7 +60,7 @@ class PcmWriter:
             return samples.T.astype(self._dtype).tobytes()
         scaled: npt.NDArray[np.float32] = np.round(samples.T * np.float32(_FULL_SCALE))
         fitting = scaled.clip(-_FULL_SCALE, _FULL_SCALE - 1)
-        # Rounding up at exactly full scale is no clipping worth a word.
+        # A sample that rounds up to exactly full scale does not count as clipped.
         self.clipped_samples += int((np.abs(scaled) > _FULL_SCALE).sum())
         return fitting.astype(self._dtype).tobytes()
 
@@ -86,11 +86,11 @@ class RealTimeWatch:
         self._samples = 0
 
     def begin(self) -> None:
-        """Begin a piece of work."""
+        """Start the clock for a piece of work."""
         self._began = self._clock()
 
     def end(self, samples: int) -> float | None:
-        """End it; every 5 s of sound return work seconds per second of sound, if above 1."""
+        """Stop the clock; after every 5 s of sound return work seconds per second, if above 1."""
         self._busy_seconds += self._clock() - self._began
         self._samples += samples
         if self._samples < self._WINDOW_SECONDS * self._rate:

@@ -1,4 +1,4 @@
-"""Another sample rate, block by block, with as many samples as the rates' ratio says."""
+"""Change the sample rate block by block, with exactly as many samples as the ratio gives."""
 
 from collections.abc import Iterable, Iterator
 
@@ -22,7 +22,7 @@ def samples_at_rate(samples: int, rate_in: int, rate_out: int) -> int:
 def resample_blocks(
     blocks: Iterable[Samples], channels: int, rate_in: int, rate_out: int, samples: int
 ) -> Iterator[Samples]:
-    """Convert blocks of (channels, n) float32; the sound stays in time with itself.
+    """Convert blocks of (channels, n) float32 without a delay.
 
     Parameters
     ----------

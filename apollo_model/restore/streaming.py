@@ -12,19 +12,19 @@ _KEPT_HOPS = 2  # before the next frame's centre: its own hop, and one that mirr
 
 
 class StreamingRestorer:
-    """Restores a stream push by push, exactly as a causal network restores it in one piece.
+    """Restores a stream piece by piece; the result is that of the whole stream at once.
 
     Parameters
     ----------
     network
-        A causal one, in evaluation mode.
+        A causal network, in evaluation mode.
     channels
-        Of the stream; each is its own item.
+        Channels of the stream; each goes through the network by itself.
 
     Raises
     ------
     DataError
-        The network sees the future.
+        The network is not causal.
 
     Examples
     --------
@@ -38,7 +38,7 @@ class StreamingRestorer:
     def __init__(self, network: Apollo, channels: int) -> None:
         if not network.causal:
             raise DataError(
-                "this network is not causal: it sees half a second or so of the future; use"
+                "this network is not causal: it needs about half a second of future sound; use"
                 " `apollo-model restore`, or a network trained with causal = true"
             )
         self._network = network
@@ -48,7 +48,7 @@ class StreamingRestorer:
 
     @property
     def latency_samples(self) -> int:
-        """Samples that must be in before the first one comes out: a window."""
+        """Samples that go in before the first one comes out: one window."""
         return self._network.window_samples
 
     def _restart(self) -> None:
@@ -57,10 +57,10 @@ class StreamingRestorer:
         self._done_frames = 0  # of those that `analyse` finds in `_pending`
         self._last = torch.zeros(self._channels, 0, self._network.hop_samples + 1)
         self._last = self._last.to(self._device, torch.complex64)
-        self._due = 0  # samples that went in and have not come out
+        self._due = 0  # samples that went in and did not come out yet
 
     def push(self, samples: Samples) -> Samples:
-        """Take (channels, n) samples, n of any size; return those that are ready, maybe none."""
+        """Take (channels, n) samples, n of any size; return what is ready, which may be nothing."""
         self._take(samples)
         hop = self._network.hop_samples
         hops = self._pending.shape[1] // hop
@@ -75,7 +75,7 @@ class StreamingRestorer:
         return ready
 
     def flush(self) -> Samples:
-        """Return what is still to come, as the end of the stream; then a new one can begin."""
+        """End the stream and return the rest of it; then a new stream can begin."""
         ready = np.zeros((self._channels, 0), np.float32)
         if self._due:
             with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""What each kind of tag calls a text: by Vorbis comment names, those of ID3, MP4, APE and ASF."""
+"""Names of tags: the Vorbis comment name of each ID3 frame, MP4 atom, APE and ASF name."""
 
 import re
 
@@ -39,7 +39,7 @@ _NAMES = (
     ("releasestatus", "", "", ("musicbrainz_albumstatus",)),
     ("releasecountry", "", "", ("musicbrainz_albumreleasecountry",)),
 )
-# What ID3's TXXX frames and MP4's free-form atoms are called by MusicBrainz.
+# MusicBrainz's names of ID3's TXXX frames and MP4's free-form atoms.
 _DESCRIPTIONS = (
     "MusicBrainz Album Id",
     "MusicBrainz Album Artist Id",
@@ -57,20 +57,23 @@ _DESCRIPTIONS = (
 BY_ID3 = {id3: name for name, id3, _, _ in _NAMES if id3}
 BY_MP4 = {mp4: name for name, _, mp4, _ in _NAMES if mp4}
 TO_ID3 = {name: id3 for name, id3, _, _ in _NAMES if id3}
+TO_MP4 = {name: mp4 for name, _, mp4, _ in _NAMES if mp4}
 TOTALS = (("tracknumber", "tracktotal"), ("discnumber", "disctotal"))
-"""Vorbis comments keep "3/12" as two."""
+"""Vorbis comments write "3/12" as two comments."""
 MUSICBRAINZ = "http://musicbrainz.org"
-"""Owner of the UFID frame that ID3 has in place of `musicbrainz_trackid`."""
+"""Owner of ID3's UFID frame, which stands for `musicbrainz_trackid`."""
 
 _ALIASES = {alias: name for name, _, _, aliases in _NAMES for alias in aliases}
 _OF_THE_CODING = re.compile(
     r"encod|replaygain|r128|itun(smpb|norm|pgap)|metadata_block_picture|cover ?art"
     r"|waveformat|wmfsdk|isvbr|wm/picture|devicecon"
+    r"|major_brand|minor_version|compatible_brands|handler_name|vendor_id|coding_history"
+    r"|^(creation_time|duration)$|_statistics_"
 )
 
 
 def vorbis_name(name: str) -> str:
-    """Return the Vorbis comment name, in lower case, of a tag called so anywhere else.
+    """Return the Vorbis comment name, in lower case, of a tag of any kind.
 
     Examples
     --------
@@ -84,13 +87,13 @@ def vorbis_name(name: str) -> str:
 
 
 def is_of_the_coding(name: str) -> bool:
-    """Tell whether a tag describes the coded sound, and so would be untrue of the restored."""
+    """Tell whether a tag describes the coded sound or its container, not the music."""
     return bool(_OF_THE_CODING.search(name.lower()))
 
 
 _TO_TXXX = {vorbis_name(text): text for text in _DESCRIPTIONS}
 
 
-def id3_description(name: str) -> str:
-    """Return what a Vorbis name without an ID3 frame is called in a TXXX frame."""
+def free_description(name: str) -> str:
+    """Return the description of the TXXX frame, or MP4 atom, for a Vorbis name without its own."""
     return _TO_TXXX.get(name, name.upper())

@@ -13,6 +13,7 @@ import mutagen
 import numpy as np
 import pytest
 import soundfile
+import torch
 from helpers.bad_audio import KINDS
 from helpers.small_networks import loud_network, save_small
 from helpers.small_songs import tone
@@ -27,8 +28,8 @@ from apollo_data.errors import ApolloError, DataError
 from apollo_model.checkpoint.formats import load_network
 from apollo_model.cli import app
 from apollo_model.network.apollo import Apollo
-from apollo_model.restore.audio_out import OutputFormat
 from apollo_model.restore.files import FAILED, RESTORED, SKIPPED, RestoreOptions, restore
+from apollo_model.restore.formats import FORMATS, OutputFormat
 from apollo_model.restore.pcm import RealTimeWatch
 from apollo_model.restore.pipe import restore_pipe
 from apollo_model.restore.tags import read_tags
@@ -57,21 +58,27 @@ def decoded(path: Path, folder: Path) -> np.ndarray:
     return soundfile.read(folder / "check.wav", dtype="float32", always_2d=True)[0]
 
 
-@pytest.mark.parametrize("form", ["wav", "flac", "mp3", "opus"])
-@pytest.mark.parametrize("name", ["in.wav", "in.flac", "in.mp3"])
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("name", ["in.wav", "in.mp3"])
 def test_length_and_time_are_kept_in_every_format(tmp_path: Path, name: str, form: str) -> None:
     original = sound(1.2345)
     soundfile.write(tmp_path / name, original, RATE)
     out = tmp_path / f"out.{form}"
     report = restore([tmp_path / name], out, loud_network(layers=1), dry(form, keep_rate=True))
     assert [file.status for file in report.files] == [RESTORED], report
-    source, found = decoded(tmp_path / name, tmp_path), decoded(out, tmp_path)
+    source = decoded(tmp_path / name, tmp_path)
+    if form == "ogg":  # ffmpeg itself loses up to 128 samples at the end of some Vorbis files
+        found = soundfile.read(out, dtype="float32", always_2d=True)[0]
+    else:
+        found = decoded(out, tmp_path)
     if form == "opus":  # at 48 kHz, the codec's own
         assert len(found) == round(len(source) * 48000 / RATE)
         return
     assert found.shape == source.shape
-    noise = {"wav": 1e-7, "flac": 2e-7, "mp3": 0.05}[form]
-    assert np.abs(found - source).max() < noise
+    if form in ("wav", "flac", "aiff"):
+        assert np.abs(found - source).max() < 2e-7
+    else:  # one sample of delay would give 0.46
+        assert np.std(found - source) < 0.2 * np.std(source)
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(192_000, 1), (8000, 2), (48_000, 8), (RATE, 3)])
@@ -132,7 +139,7 @@ def tagged_mp3(path: Path) -> None:
     tags.save()
 
 
-@pytest.mark.parametrize("form", ["wav", "flac", "mp3", "opus"])
+@pytest.mark.parametrize("form", FORMATS)
 def test_tags_and_cover_go_with_the_music(tmp_path: Path, form: str) -> None:
     tagged_mp3(tmp_path / "in.mp3")
     restore([tmp_path / "in.mp3"], tmp_path / f"out.{form}", loud_network(layers=1), dry(form))
@@ -171,7 +178,9 @@ def test_a_folder_is_mirrored_and_done_once(tmp_path: Path) -> None:
     (place / "1.wav.wav").unlink()
     changed = restore([tmp_path / "in"], out, network)
     assert (changed.count(RESTORED), changed.count(SKIPPED)) == (2, 1)
-    other = restore([tmp_path / "in"], out, network, network_key="another")
+    with torch.no_grad():
+        network.output[0][1].bias += 1e-3
+    other = restore([tmp_path / "in"], out, network)
     assert other.count(RESTORED) == 3
 
 

@@ -14,8 +14,8 @@ from apollo_data import console as console_module
 from apollo_data.audio.ffmpeg import find_ffmpeg
 from apollo_data.audio.files import decode
 from apollo_data.console import Console
-from apollo_model.restore.audio_out import OutputFormat
 from apollo_model.restore.files import FAILED, RESTORED, RestoreOptions, restore
+from apollo_model.restore.formats import FORMATS, OutputFormat
 
 RATE = 44100
 
@@ -39,15 +39,16 @@ def dry(form: str) -> RestoreOptions:
 
 
 @pytest.mark.parametrize("channels", range(1, 9))
-@pytest.mark.parametrize("name", ["in.wav", "in.flac"])
-def test_each_channel_stays_where_it_was(tmp_path: Path, name: str, channels: int) -> None:
+def test_each_channel_stays_where_it_was(tmp_path: Path, channels: int) -> None:
+    name = "in.flac" if channels % 2 else "in.wav"
     soundfile.write(tmp_path / name, tones(channels), RATE)
-    for form in ("wav", "flac", "opus", "mp3"):
+    for form in FORMATS:
         out = tmp_path / f"out.{form}"
         report = restore([tmp_path / name], out, loud_network(layers=1), dry(form))
         (file,) = report.files
-        if form == "opus" and channels in (5, 7):
-            assert "which ffmpeg would mix up in Opus; use --format flac" in file.reason
+        if (form == "opus" and channels in (5, 7)) or (form == "m4a" and channels == 7):
+            assert "channels, which ffmpeg would mix up in" in file.reason
+            assert "use --format flac" in file.reason
         elif form == "mp3" and channels > 2:
             assert file.reason == f"has {channels} channels, MP3 holds 2; use --format wav"
             assert not out.exists()
@@ -105,7 +106,7 @@ def test_a_disk_that_gets_full_is_one_line_and_no_file(tmp_path: Path, form: str
         "from pathlib import Path\n"
         "from helpers.small_networks import loud_network\n"
         "from apollo_model.restore import files\n"
-        "from apollo_model.restore.audio_out import OutputFormat\n"
+        "from apollo_model.restore.formats import FORMATS, OutputFormat\n"
         "files.require_free_space = lambda *needed: None\n"
         "options = files.RestoreOptions(OutputFormat(sys.argv[3]), dry_wet=0)\n"
         "source, out = map(Path, sys.argv[1:3])\n"

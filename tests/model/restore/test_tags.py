@@ -17,10 +17,11 @@ from mutagen.wave import WAVE
 
 from apollo_data.audio.ffmpeg import run_ffmpeg
 from apollo_data.audio.files import decode
-from apollo_model.restore.tags import Picture, Tags, read_tags, write_tags
+from apollo_model.restore.formats import FORMATS
+from apollo_model.restore.tag_writing import write_tags
+from apollo_model.restore.tags import Picture, Tags, read_tags
 
 RATE = 44100
-FORMATS = ("wav", "flac", "mp3", "opus")
 COVER = b"\xff\xd8\xff\xe0" + np.random.default_rng(0).bytes(1_000_000)
 TITLE, ARTISTS, ALBUM = "Группа крови / 血液型", ["Кино", "Łukasz"], "Ünder 'quoted' = \"x\""
 ID = "f27ec8db-af05-4f36-916e-3d57f91ecf5e"
