@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.small_songs import small_settings, write_songs
 from helpers.signals import RATE, lag_of, music
-
+from helpers.small_songs import small_settings, write_songs
 
 from apollo_data.audio.ffmpeg import find_ffmpeg
 from apollo_data.codec.delay import delay_samples

@@ -26,7 +26,7 @@ from apollo_data.records import MixRecipe
 from apollo_data.settings import settings_toml
 from apollo_data.shards import find_shards
 from apollo_data.shards.build import ShardPart
-from apollo_data.storage import folder_lock, sha256_file
+from apollo_data.storage import folder_lock
 from apollo_data.workspace.folder import WorkFolder
 from apollo_data.workspace.manifest import read_manifest
 
@@ -34,8 +34,6 @@ QUIET = Console(quiet=True)
 PROGRAM = "from apollo_data.cli import main; main()"
 SHARDS = 5
 QUICK = {"activity": {"detector": "energy"}}  # spares each process the import of torch
-
-
 
 
 class Folder:
@@ -281,8 +279,6 @@ def children(pid: int) -> list[int]:
     return found
 
 
-
-
 @pytest.mark.slow
 def test_a_worker_that_dies_ends_the_build_in_one_line_and_the_next_goes_on(
     folder: Folder, undisturbed: dict[str, str]
@@ -392,5 +388,8 @@ def test_no_cluster_and_no_dask_are_told_in_one_line(monkeypatch: pytest.MonkeyP
     ):
         pass
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ToolError, match=r"apollo-toolkit\[cluster\]"), parallel.cluster("tcp://x:1"):
+    with (
+        pytest.raises(ToolError, match=r"apollo-toolkit\[cluster\]"),
+        parallel.cluster("tcp://x:1"),
+    ):
         pass

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.signal
 import scipy.stats
-from matplotlib.image import imread
 from helpers.small_songs import RATE, small_settings
+from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from apollo_data.pipeline import prepare
