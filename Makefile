@@ -1,4 +1,4 @@
-# Everything from a bare machine: `make data` and `make test` create .venv themselves.
+# `make data` and `make test` create .venv themselves, on a machine with Python and make only.
 
 PIPELINE ?= pipelines/demo.toml
 PYTHON ?= python3
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NAME = $(basename $(notdir $(PIPELINE)))
 
-.PHONY: help setup data train eval test bench lint format clean
+.PHONY: help setup data train eval test bench lint format docs dist clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -25,7 +25,7 @@ setup: $(STAMP) ## Create .venv and install the pinned packages
 data: $(STAMP) ## Build the pipeline's shards (the demo songs by default)
 	$(BIN)/apollo-data build-h5 --config $(PIPELINE)
 
-train: $(STAMP) ## Train the pipeline's network; a second call goes on
+train: $(STAMP) ## Train the pipeline's network; a second call resumes
 	$(BIN)/apollo-model train --config $(PIPELINE) $(if $(wildcard runs/$(NAME)/last.pt),--resume)
 
 eval: $(STAMP) ## Score the trained network beside the codec
@@ -37,7 +37,7 @@ test: $(STAMP) ## Run all tests
 bench: $(STAMP) ## Measure speed and memory, each beside its plain alternative
 	$(BIN)/python -m benchmarks
 
-lint: $(STAMP) ## Check style, types and floors
+lint: $(STAMP) ## Check style, types and the order of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -46,6 +46,12 @@ lint: $(STAMP) ## Check style, types and floors
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(STAMP) ## Build the documentation and the API reference into build/site
+	$(BIN)/mkdocs build --strict
+
+dist: $(STAMP) ## Build the wheel into dist/
+	$(BIN)/python -m hatchling build -t wheel
 
 clean: ## Delete what the demo made (never your own songs)
 	rm -rf data/demo runs/demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -10,13 +10,9 @@ from pathlib import Path
 
 import pytest
 from helpers.small_songs import small_settings
-from typer.testing import CliRunner
 
-from apollo_data.cli import app as data_app
 from apollo_data.settings import settings_toml
-from apollo_model.cli import app as model_app
 
-APPS = {"apollo-data": data_app, "apollo-model": model_app}
 PROGRAM = "from apollo_data.cli import main; main()"
 
 
@@ -28,26 +24,6 @@ def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProc
         timeout=120,
         cwd=cwd,
     )
-
-
-def commands() -> list[tuple[str, str]]:
-    return [
-        (program, command.name or command.callback.__name__)
-        for program, app in APPS.items()
-        for command in app.registered_commands
-        if command.callback
-    ]
-
-
-@pytest.mark.parametrize(("program", "command"), commands())
-def test_every_command_has_help_an_example_and_stands_in_the_readme(
-    program: str, command: str
-) -> None:
-    shown = CliRunner().invoke(APPS[program], [command, "--help"], env={"COLUMNS": "200"})
-    assert shown.exit_code == 0
-    assert "Example:" in shown.output
-    assert f"{program} {command}" in shown.output
-    assert f"`{program} {command}" in Path("README.md").read_text()
 
 
 def test_sad_works_on_any_folder_and_prints_one_row_a_class(songs: Path, tmp_path: Path) -> None:

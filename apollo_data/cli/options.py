@@ -11,7 +11,12 @@ from apollo_data.settings import Settings, load_settings
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="Pipeline file; the documented defaults without one."),
+    typer.Option(
+        "--config",
+        "-c",
+        help="Pipeline file, or the name of one that comes with the software, such as demo. "
+        "Without it: the documented defaults.",
+    ),
 ]
 Songs = Annotated[
     Path,

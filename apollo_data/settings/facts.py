@@ -3,11 +3,11 @@
 import functools
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from apollo_data.errors import DataError
 from apollo_data.records import SPLITS
+from apollo_data.settings.packaged import packaged_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -56,11 +56,10 @@ class SourceFacts:
 
 @functools.cache
 def _facts(name: str) -> dict[str, Any]:
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "manifests", package.parent / "manifests"):
-        if (path := folder / name).is_file():
-            return tomllib.loads(path.read_text(encoding="utf-8"))
-    raise DataError(f"manifests/{name}: is not part of this installation; install it again")
+    path = packaged_file("manifests", name)
+    if path is None:
+        raise DataError(f"manifests/{name}: is not part of this installation; install it again")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def stem_map(source: str) -> dict[str, str]:

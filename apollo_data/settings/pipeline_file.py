@@ -32,6 +32,7 @@ from apollo_data.settings.data_sections import (
     Share,
 )
 from apollo_data.settings.model_sections import NetworkSettings, TrainingSettings
+from apollo_data.settings.packaged import packaged_file, pipeline_names
 from apollo_data.settings.stage_settings import BuildSettings, ClipSettings, PlanSettings
 
 if sys.version_info >= (3, 11):
@@ -131,7 +132,13 @@ class Settings(Section):
 
 
 def load_settings(path: Path | None) -> Settings:
-    """Read a pipeline file; without one, the documented defaults.
+    """Read a pipeline file; without one, return the documented defaults.
+
+    Parameters
+    ----------
+    path
+        A TOML file, or the bare name of a pipeline that comes with the software, such as
+        ``demo``. A file of that name in the current folder has precedence.
 
     Raises
     ------
@@ -140,8 +147,9 @@ def load_settings(path: Path | None) -> Settings:
     """
     if path is None:
         return Settings()
+    path = _pipeline_path(Path(path))
     try:
-        with Path(path).open("rb") as source:
+        with path.open("rb") as source:
             values = tomllib.load(source)
     except OSError as error:
         raise SettingsError(
@@ -149,8 +157,21 @@ def load_settings(path: Path | None) -> Settings:
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: is not TOML ({error})") from None
-    values.setdefault("name", Path(path).stem)
+    values.setdefault("name", path.stem)
     return parse_settings(values, str(path))
+
+
+def _pipeline_path(path: Path) -> Path:
+    """Return the packaged pipeline of a bare name; any other path as it is."""
+    if path.is_file() or path.suffix or len(path.parts) != 1:
+        return path
+    packaged = packaged_file("pipelines", f"{path.name}.toml")
+    if packaged is None:
+        raise SettingsError(
+            f"pipeline {path.name!r}: is neither a file nor a pipeline of this software; "
+            f"name a TOML file or one of {', '.join(pipeline_names())}"
+        )
+    return packaged
 
 
 def parse_settings(values: dict[str, Any], origin: str) -> Settings:

@@ -27,7 +27,9 @@ from apollo_data.workspace.manifest import read_header
 
 STEMS = 16
 PROGRAM = "from apollo_data.cli import main; main()"
-SAVES_AT_ONCE = f"from apollo_data.workspace import progress; progress.SAVE_SECONDS = 0.0; {PROGRAM}"
+SAVES_AT_ONCE = (
+    f"from apollo_data.workspace import progress; progress.SAVE_SECONDS = 0.0; {PROGRAM}"
+)
 HEARS_SLOWLY = f"""
 import time
 from apollo_data.activity import detect as detectors

@@ -15,10 +15,9 @@ from helpers.small_songs import (
 
 from apollo_data.audio.file_scan import scan_file
 from apollo_data.catalog.find import read_catalog
-from apollo_data.pipeline import catalog_songs
 from apollo_data.console import Console
 from apollo_data.errors import DataError
-from apollo_data.pipeline import build_h5
+from apollo_data.pipeline import build_h5, catalog_songs
 from apollo_data.records import STEM_CLASSES, MixRecipe, Rejection
 from apollo_data.settings import CatalogSettings, Settings
 from apollo_data.settings import facts as committed
@@ -26,8 +25,8 @@ from apollo_data.sources.artists import split_by_hash
 from apollo_data.sources.exclusions import Exclusions
 from apollo_data.storage import sha256_file
 from apollo_data.workspace.folder import WorkFolder
-from apollo_data.workspace.rejects import RejectLog, by_choice
 from apollo_data.workspace.manifest import read_manifest
+from apollo_data.workspace.rejects import RejectLog, by_choice
 
 
 def test_both_layouts_are_found_by_what_is_in_them(songs: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from helpers.small_songs import write_musdb_song
 
-from apollo_data.catalog import scan
 from apollo_data.audio.file_scan import scan_file
+from apollo_data.catalog import scan
 from apollo_data.catalog.scan import scan_files
 from apollo_data.console import Console
 from apollo_data.records import FileFacts

@@ -7,20 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.small_songs import small_settings, write_songs
 from helpers.built_shards import contents
-
-from apollo_data.console import Console
+from helpers.small_songs import small_settings, write_songs
 from typer.testing import CliRunner
 
-from apollo_data.shards import clips as clips_module
 from apollo_data.audio.files import Samples
 from apollo_data.cli import app
 from apollo_data.codec.round_trip import CodedClip, round_trip
+from apollo_data.console import Console
 from apollo_data.pipeline import build_h5
 from apollo_data.records import Coding, MixRecipe
 from apollo_data.settings import CodecSettings, Settings
 from apollo_data.shards import ShardReader, find_shards, summarise_shard, verify_shards
+from apollo_data.shards import clips as clips_module
 from apollo_data.workspace.folder import WorkFolder
 from apollo_data.workspace.manifest import read_manifest, write_manifest
 from apollo_model.dataset import ShardDataset

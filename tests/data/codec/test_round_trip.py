@@ -3,7 +3,6 @@ import itertools
 import numpy as np
 import pytest
 import scipy.signal
-
 from helpers.signals import RATE, lag_of, music
 
 from apollo_data.audio.ffmpeg import find_ffmpeg
@@ -14,10 +13,6 @@ from apollo_data.settings import ALL_BITRATES_KBPS, CodecSettings
 
 SETTINGS = CodecSettings()
 CLAMP = CodecSettings(paper_clamp=True)
-
-
-
-
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, CLAMP], ids=["honest", "clamp"])

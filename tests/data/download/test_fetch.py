@@ -20,9 +20,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from apollo_data.download import fetch as fetching
 from apollo_data.cli import main
 from apollo_data.console import Console
+from apollo_data.download import fetch as fetching
 from apollo_data.download.fetch import Patience, download_source, fetch
 from apollo_data.download.unpack import is_unpacked
 from apollo_data.errors import BusyError, DataError

@@ -10,10 +10,10 @@ from helpers.catalogs import SECONDS, SPANS, library, pool
 from helpers.small_songs import RATE, small_settings
 
 from apollo_data.audio.files import files_of, read_sound
-from apollo_data.pipeline import prepare
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.mixing import MixPool, StartTimes, draw_recipes, render, split_sizes
+from apollo_data.pipeline import prepare
 from apollo_data.records import (
     SPLITS,
     STEM_CLASSES,

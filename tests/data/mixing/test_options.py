@@ -104,7 +104,9 @@ def test_a_pool_of_one_class_gives_several_stems_if_it_may_repeat() -> None:
     tracks = [track for track, _ in songs]
     activities = [row for _, rows in songs for row in rows]
     assert MixPool(tracks, activities, "train", mixing().for_plan()).max_stems == 1
-    repeating = MixPool(tracks, activities, "train", mixing(repeat_classes=True, min_stems=5).for_plan())
+    repeating = MixPool(
+        tracks, activities, "train", mixing(repeat_classes=True, min_stems=5).for_plan()
+    )
     assert {clip.stem_class for clip in repeating.draw(0).stems} == {"bass"}
     assert len(repeating.draw(0).stems) == 5
 
@@ -249,7 +251,10 @@ def test_a_category_that_the_songs_cannot_give_is_not_asked_for() -> None:
     assert len(free.categories) == 4
     assert {clip.stem_class for clip in free.draw(2).stems} == {"bass", "drums"}
     demanding = parse_settings({"evaluation": {"mixing": {"min_stems": 3}}}, "test")
-    assert MixPool(tracks, activities, "test", demanding.for_plan()).categories == ("vocal", "single_stem")
+    assert MixPool(tracks, activities, "test", demanding.for_plan()).categories == (
+        "vocal",
+        "single_stem",
+    )
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,7 @@ def test_only_what_would_clip_is_scaled(work: WorkFolder, songs: Path) -> None:
     )
     write_manifest(work.mixes, "mixes", [loud, soft], "key", songs)
     peaks = [
-        np.abs(soundfile.read(preview.path)[0]).max()
-        for preview in previews(work, "train", 5)
+        np.abs(soundfile.read(preview.path)[0]).max() for preview in previews(work, "train", 5)
     ]
     assert peaks[0] == 32767 / 32768
     assert peaks[1] == pytest.approx(np.abs(render(soft, songs, RATE)).max(), abs=1e-4)
@@ -127,7 +126,6 @@ def test_a_clip_that_cannot_be_rendered_is_a_row_and_the_others_are_written(
     assert "gone.wav: no such file" in row.reason
     assert row.detail == {"split": "train", "index": "1"}
     assert "warning: no preview of previews/train-00001" in capsys.readouterr().err
-    strict = SETTINGS.model_copy(update={"strict": True})
     with pytest.raises(DataError, match=r"gone\.wav: no such file \(strict"):
         previews(work, "train", 3, strict=True)
     write_manifest(work.mixes, "mixes", [plan[0]], "key", songs)

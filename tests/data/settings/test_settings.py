@@ -64,6 +64,22 @@ def test_a_missing_file_is_named() -> None:
         load_settings(Path("nowhere.toml"))
 
 
+def test_a_bare_name_is_a_pipeline_of_the_software_unless_it_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed = load_settings(Path("pipelines/demo.toml"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "paper").mkdir()
+    assert load_settings(Path("demo")) == committed
+    assert load_settings(Path("paper")).name == "paper"
+    (tmp_path / "demo").write_text("name = 'mine'")
+    assert load_settings(Path("demo")).name == "mine"
+    with pytest.raises(SettingsError, match=r"pipeline 'dmo'.*one of .*demo.*paper"):
+        load_settings(Path("dmo"))
+    with pytest.raises(SettingsError, match=r"other/demo: cannot be read"):
+        load_settings(Path("other/demo"))
+
+
 def test_settings_travel_as_toml(tmp_path: Path) -> None:
     settings = parse_settings({"name": "x", "training": {"loss": {"waveform": 0.5}}}, "test")
     assert load(tmp_path, settings_toml(settings)) == settings

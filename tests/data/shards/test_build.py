@@ -1,6 +1,5 @@
 """The whole data side on small songs: real files, real MP3, real HDF5, real processes."""
 
-import hashlib
 import os
 import shutil
 import signal
@@ -9,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import scipy.signal
@@ -36,8 +34,6 @@ def build(
     songs: Path, out: Path, workers: int = 1, settings: Settings | None = None
 ) -> BuildReport:
     return build_h5(songs, WorkFolder.at(out), settings or small_settings(), workers, QUIET)
-
-
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import itertools
 import os
 import random
 import shutil
@@ -21,13 +20,13 @@ from helpers.small_songs import small_settings, write_songs
 
 from apollo_data.audio.files import files_of
 from apollo_data.console import Console
-from apollo_data.errors import BusyError, DataError, SettingsError, ToolError
+from apollo_data.errors import BusyError, DataError, SettingsError
 from apollo_data.pipeline import build_h5, build_h5_part, plan_prepared, prepare
 from apollo_data.records import MixRecipe
 from apollo_data.settings import settings_toml
 from apollo_data.shards import find_shards
 from apollo_data.shards.build import ShardPart
-from apollo_data.storage import folder_lock, sha256_file
+from apollo_data.storage import folder_lock
 from apollo_data.workspace.folder import WorkFolder
 from apollo_data.workspace.manifest import read_manifest
 
@@ -35,8 +34,6 @@ QUIET = Console(quiet=True)
 PROGRAM = "from apollo_data.cli import main; main()"
 SHARDS = 5
 QUICK = {"activity": {"detector": "energy"}}  # spares each process the import of torch
-
-
 
 
 class Folder:
@@ -293,8 +290,6 @@ def children(pid: int) -> list[int]:
         if int(fields[1]) == pid:
             found.append(int(entry.parent.name))
     return found
-
-
 
 
 @pytest.mark.slow

@@ -15,11 +15,11 @@ from apollo_data.shards import (
     ShardReader,
     ShardWriter,
     common_scale,
+    describe_problems,
     find_shards,
     store,
     summarise_shard,
     to_float,
-    describe_problems,
     verify_shards,
 )
 from apollo_data.storage import sha256_file

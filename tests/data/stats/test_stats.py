@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 import scipy.signal
 import scipy.stats
-from matplotlib.image import imread
 from helpers.small_songs import RATE, small_settings
+from matplotlib.image import imread
 from typer.testing import CliRunner
 
-from apollo_data.pipeline import prepare
 from apollo_data.cli import app
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.mixing import MixPool
-from apollo_data.pipeline import build_h5
+from apollo_data.pipeline import build_h5, prepare
 from apollo_data.records import SPLITS, STEM_CLASSES, MixRecipe
 from apollo_data.shards import ShardReader, find_shards
 from apollo_data.stats.codings import asked_for, coded_of, coding_groups
