@@ -126,7 +126,7 @@ def cluster(scheduler: str, console: Console) -> Iterator[None]:
             """Nothing: the end of a client that never connected waits 20 s and fails."""
 
     try:
-        socket.create_connection((host, port), _CONNECT_SECONDS).close()
+        _await_port(host, port)
         client = Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         why = str(error) or type(error).__name__
@@ -160,6 +160,25 @@ def _host_and_port(scheduler: str) -> tuple[str, int]:
     if found is None or not 0 < int(found[3]) < 1 << 16:
         raise SettingsError(f"--scheduler {scheduler!r}: expected tcp://HOST:PORT")
     return found[2].strip("[]"), int(found[3])
+
+
+def _await_port(host: str, port: int) -> None:
+    """Wait until something listens: a scheduler may have been started a moment ago.
+
+    Raises
+    ------
+    OSError
+        Nothing listens after `_CONNECT_SECONDS`.
+    """
+    deadline = time.monotonic() + _CONNECT_SECONDS
+    while True:
+        try:
+            socket.create_connection((host, port), _CONNECT_SECONDS).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL_SECONDS)
 
 
 def _await_worker(client: Any, scheduler: str, console: Console) -> None:

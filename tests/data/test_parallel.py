@@ -72,9 +72,11 @@ def test_no_cluster_and_no_dask_are_told_in_one_line(monkeypatch: pytest.MonkeyP
     "address", ["", "localhost", "tcp://localhost", "localhost:8786", "tcp://h:0", "tcp://h:99999"]
 )
 def test_an_address_that_is_none_is_refused_at_once(address: str) -> None:
-    with pytest.raises(SettingsError, match="expected tcp://HOST:PORT"):
-        with parallel.cluster(address, QUIET):
-            pass
+    with (
+        pytest.raises(SettingsError, match="expected tcp://HOST:PORT"),
+        parallel.cluster(address, QUIET),
+    ):
+        pass
 
 
 def test_a_scheduler_that_is_lost_while_no_worker_is_there_is_one_line(
@@ -94,9 +96,11 @@ def test_a_scheduler_that_is_lost_while_no_worker_is_there_is_one_line(
                 assert "waiting for the first worker" in text
                 scheduler.kill()
 
-        with pytest.raises(ToolError, match="connection to the scheduler was lost"):
-            with parallel.cluster(f"tcp://127.0.0.1:{port}", Killing()):
-                pass
+        with (
+            pytest.raises(ToolError, match="connection to the scheduler was lost"),
+            parallel.cluster(f"tcp://127.0.0.1:{port}", Killing()),
+        ):
+            pass
     finally:
         scheduler.kill()
         scheduler.wait()
