@@ -1,4 +1,4 @@
-"""One random generator per item, so that a draw depends on nothing but (seed, stage, index)."""
+"""Random generators: one for each item, so a draw depends only on (seed, stage, index)."""
 
 import hashlib
 
@@ -8,8 +8,8 @@ import numpy as np
 def generator(seed: int, stage: str, index: int = 0) -> np.random.Generator:
     """Return the generator of one item.
 
-    The 128-bit Philox key is a hash of the three arguments: neighbouring seeds and
-    indices give unrelated streams, and the same arguments the same stream on every
+    The 128-bit Philox key is a hash of the three arguments. Neighbouring seeds and
+    indices give independent streams. The same arguments give the same stream on every
     machine, in every order and in every process.
 
     Examples
@@ -24,8 +24,8 @@ def generator(seed: int, stage: str, index: int = 0) -> np.random.Generator:
 class GeneratorSeries:
     """The generators of one stage's items, for a million draws in a row.
 
-    Each item's stream is that of `generator`. But a new Philox asks the system for entropy
-    that its key then replaces, which takes longer than the draws; here one is set anew.
+    Each item's stream is that of `generator`. A new Philox takes entropy from the system
+    although its key is given, which takes longer than the draws. Here one Philox is reset.
 
     Examples
     --------
@@ -42,7 +42,7 @@ class GeneratorSeries:
         self._fresh = self._philox.state
 
     def at(self, index: int) -> np.random.Generator:
-        """Return the generator of item `index`; it serves until the next call."""
+        """Return the generator of item `index`; it is valid until the next call."""
         digest = _digest(self._seed, self._stage, index)
         self._fresh["state"]["key"] = np.frombuffer(digest, "<u8")
         self._philox.state = self._fresh
@@ -54,7 +54,7 @@ def _digest(seed: int, stage: str, index: int) -> bytes:
 
 
 def stable_fraction(name: str) -> float:
-    """Map a name to a number in [0, 1) that never changes: the basis of splits by hash.
+    """Map a name to a fixed number in [0, 1), for splits by hash.
 
     Examples
     --------

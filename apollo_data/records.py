@@ -1,6 +1,6 @@
-"""The rows that the stages hand to one another, and the names that the field gave to things.
+"""Records: the rows of all manifests, and the names of stem classes, splits and categories.
 
-Every row is a frozen dataclass and stands as one JSON object in a manifest (see
+Every row is a frozen dataclass, stored as one JSON object in a manifest (see
 `apollo_data.workspace.manifest`). Units live in the names; paths are relative to the root that the
 manifest's first row names.
 """
@@ -53,7 +53,7 @@ def category_of(stem_classes: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Levels:
-    """What listening to a whole file tells.
+    """Levels of a whole file.
 
     `peak` and `dc_offset` are linear with full scale 1.0, `rms_dbfs` is that of all channels
     together; `clipped_share` counts samples at full scale or above, `silent_share` frames of
@@ -71,7 +71,7 @@ class Levels:
 class FileFacts:
     """What is known about one audio file; `problem` says why it cannot be used.
 
-    Size and modification time tell whether the row still speaks of the file that is there.
+    Size and modification time tell whether the row is still valid for the file.
     """
 
     path: str
@@ -90,8 +90,8 @@ class FileFacts:
 class Stem:
     """One stem of one song: a file, or a folder of which `sources` are summed.
 
-    `seconds` is the stem's usable length: that of its shortest source. `has_bleed` tells that
-    the data set says so of one of its sources.
+    `seconds` is the stem's usable length. `has_bleed` is set if the data set marks one of its
+    sources as having bleed.
     """
 
     stem_class: str
@@ -154,7 +154,7 @@ class ActiveSpan:
 class StemActivity:
     """When one stem sounds; `spans` are sorted and do not touch.
 
-    `key` tells what they follow from: the detector, those settings that it heeds, and the
+    `key` is a hash of what they follow from: the detector, the settings that it uses, and the
     names, sizes and times of the files.
     """
 
@@ -199,8 +199,8 @@ class AlignedPair:
 class StemClip:
     """One stem of a mix: which stretch of which song, at which gain.
 
-    What else is done to it, if anything, in this order: brought to the loudness
-    `normalise_lufs` before the gain; left and right `swapped`; turned to the place `pan`
+    Further processing, if any, in this order: normalisation to the loudness
+    `normalise_lufs` before the gain; left and right `swapped`; rotation to the position `pan`
     (-1 left, +1 right); polarity `inverted`.
     """
 
@@ -245,9 +245,9 @@ class PairClip:
 class Coding:
     """One way in which a target is to be coded.
 
-    Either a bitrate is requested or a quality (of variable bitrate). None stands for the
-    codec's usual mode, joint stereo, the encoder's own low-pass. What a cascade does after
-    this first pass stands in `then`.
+    Either a bitrate or a quality (of variable bitrate) is requested. None means the codec's
+    usual mode, joint stereo, the encoder's own low-pass. `then` holds the further passes of a
+    cascade.
     """
 
     codec: str
@@ -260,7 +260,7 @@ class Coding:
 
     @property
     def steps(self) -> "tuple[Coding, ...]":
-        """The passes, first to last; the last one's stream is what a listener has."""
+        """The passes, first to last; the last one makes the final stream."""
         return (self, *self.then)
 
     @property
@@ -290,7 +290,7 @@ class Coding:
 
 @dataclass(frozen=True)
 class MixRecipe:
-    """Everything that chance decided about one target clip; rendering it needs no chance."""
+    """All draws for one target clip; rendering needs no further randomness."""
 
     seed: int
     index: int
@@ -325,7 +325,7 @@ class ShardInfo:
 class Rejection:
     """Something that was left out, where and why.
 
-    What the settings themselves exclude has their name under ``excluded_by`` in `detail`.
+    For what was excluded by choice, `detail` names the setting or file as ``excluded_by``.
     """
 
     path: str

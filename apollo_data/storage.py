@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: write-then-rename, digests and folder locks."""
+"""Storage: write to a temporary file, then rename; digests, keys and folder locks."""
 
 import contextlib
 import fcntl
@@ -44,12 +44,12 @@ def whole_file(final: Path) -> Iterator[Path]:
 
 
 def _beginning(name: str) -> str:
-    """Return the first 100 bytes of a name: with the rest of ours it fits every file system."""
+    """Return the first 100 bytes of a name, so that temporary names fit every file system."""
     return os.fsencode(name)[:100].decode("utf-8", "ignore")
 
 
 def _give_default_mode(path: Path) -> None:
-    """Undo mkstemp's owner-only mode: the files are results, not secrets."""
+    """Replace mkstemp's owner-only mode by the usual one."""
     mask = os.umask(0)
     os.umask(mask)
     path.chmod(0o666 & ~mask)
@@ -62,7 +62,7 @@ def write_text(final: Path, text: str) -> None:
 
 
 def remove_partials(folder: Path, below: bool = True) -> int:
-    """Delete what killed writers left in `folder` (and below); only for who holds its lock."""
+    """Delete partial files that killed writers left in `folder` (and below); lock it first."""
     pattern = f"**/.*{PARTIAL_SUFFIX}" if below else f".*{PARTIAL_SUFFIX}"
     left = list(folder.glob(pattern)) if folder.is_dir() else []
     for path in left:
@@ -89,7 +89,7 @@ def size_and_time(file: Path) -> tuple[int, int]:
 
 
 def key_of(*parts: Any) -> str:
-    """Hash plain data (settings, rows, other keys) into the key by which finished work is known.
+    """Hash plain data (settings, rows, other keys) into a key that identifies finished work.
 
     Examples
     --------
@@ -102,12 +102,11 @@ def key_of(*parts: Any) -> str:
 
 @contextlib.contextmanager
 def folder_lock(folder: Path, shared: bool = False) -> Iterator[None]:
-    """Hold `folder` for this process; who cannot have it gets a `BusyError` that names the holder.
+    """Lock `folder` for this process; raise a `BusyError` that names the holder if it is taken.
 
-    A shared holder bears other shared ones beside it, and no other; so whoever holds a folder
-    alone knows that nobody else is at work in it. The lock belongs to the operating system and
-    ends with its holder, so a killed process never leaves a stale one behind; the empty file
-    `.lock` stays.
+    Several processes can hold a shared lock, but not together with an exclusive one. The lock
+    belongs to the operating system and ends with its holder, so a killed process leaves no
+    stale lock; the empty file `.lock` stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock_file = folder / ".lock"
@@ -118,7 +117,9 @@ def folder_lock(folder: Path, shared: bool = False) -> Iterator[None]:
         try:
             yield
         finally:
-            with contextlib.suppress(BusyError):  # others share it: the text stays for them
+            with contextlib.suppress(
+                BusyError
+            ):  # other processes share the lock: they keep the text
                 _lock(file, fcntl.LOCK_EX, folder)
                 lock_file.write_text("")
 

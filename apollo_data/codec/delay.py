@@ -1,7 +1,7 @@
-"""The delay that a codec leaves after its container's priming information was applied.
+"""The delay that remains after a decoder has applied the container's priming information.
 
 With the ffmpeg of imageio-ffmpeg it is 0 for every codec: gapless tag, edit list, pre-skip
-and granule positions are all there and heeded. Another ffmpeg may differ, so it is measured.
+and granule positions are written and applied. Another ffmpeg may differ, so it is measured.
 """
 
 import functools
@@ -23,21 +23,21 @@ _MIN_LIKENESS = 0.5
 
 @functools.cache
 def delay_samples(codec: str, rate: int, ffmpeg: str, timeout_seconds: float) -> int:
-    """Return by how many samples the decoded sound is late, measured on a burst of noise.
+    """Return the delay of the decoded sound in samples, measured on a burst of noise.
 
     Parameters
     ----------
     codec, rate
         The codec, and the sample rate of its stream.
     ffmpeg
-        The program in use: another one is measured anew.
+        The program in use; each one is measured once.
     timeout_seconds
-        For each of its runs.
+        Time limit of each run.
 
     Raises
     ------
     ToolError
-        What comes back is early, or not what was sent.
+        The decoded sound is early, or differs from what was encoded.
     """
     sent = _test_sound(rate)
     coding = Coding(codec, _TEST_KBPS)
@@ -55,7 +55,7 @@ def delay_samples(codec: str, rate: int, ffmpeg: str, timeout_seconds: float) ->
 def _test_sound(rate: int) -> Samples:
     """Return noise with a falling spectrum, (2, samples): its correlation has one sharp peak.
 
-    It ends before its end, so that a late one is still heard.
+    The noise stops before the end of the sound, so that a delayed copy still fits.
     """
     rng = generator(0, "codec/delay")
     noise = rng.normal(0.0, 0.05, (2, round(_TEST_SECONDS * rate)))

@@ -1,4 +1,4 @@
-"""What each codec needs: encoder, container, sample rate and the options for a coding."""
+"""Codecs: the encoder, container, sample rate and ffmpeg options of each."""
 
 import functools
 import subprocess
@@ -22,9 +22,9 @@ _OPUS_RATE = 48_000
 class Format:
     """A codec's encoder and container, by ffmpeg's names, and how its true bitrate is read.
 
-    `keeps_level` tells that levels above full scale go in and come out like any other.
-    `tail_samples` are sent after the sound's end and thrown away again, because the decoder
-    may leave out as much of the stream's end.
+    `keeps_level` tells that levels above full scale are coded without clipping.
+    `tail_samples` are appended before encoding and removed after decoding, because the decoder
+    may drop as many at the stream's end.
     """
 
     encoder: str
@@ -39,7 +39,7 @@ FORMATS = {
     "mp3": Format("libmp3lame", "mp3", "mp3", mp3_bitrate_kbps, keeps_level=True),
     "aac": Format("aac", "mp4", "mov", mp4_bitrate_kbps),
     "opus": Format("libopus", "ogg", "ogg", ogg_bitrate_kbps),
-    # ffmpeg's decoder leaves out the last 128 or 256 samples of some streams.
+    # ffmpeg's decoder drops the last 128 or 256 samples of some streams.
     "vorbis": Format("libvorbis", "ogg", "ogg", ogg_bitrate_kbps, tail_samples=1024),
 }
 
@@ -53,7 +53,7 @@ def require_encoders(codecs: Iterable[str]) -> None:
         A codec is unknown, or its encoder is missing.
     """
     ffmpeg = find_ffmpeg()
-    for codec in sorted(set(codecs) - {"mp3"}):  # find_ffmpeg has looked for MP3's
+    for codec in sorted(set(codecs) - {"mp3"}):  # find_ffmpeg has checked MP3's encoder
         if codec not in FORMATS:
             raise ToolError(f"codec {codec!r} is unknown; known are {', '.join(FORMATS)}")
         encoder = FORMATS[codec].encoder
@@ -74,7 +74,7 @@ def _encoders(ffmpeg: str) -> frozenset[str]:
 
 
 def coded_rate(coding: Coding, rate: int, paper_clamp: bool) -> int:
-    """Return the sample rate at which the stream can really be what the coding asks for."""
+    """Return the sample rate at which the codec has the requested bitrate."""
     if coding.codec == "opus":
         return _OPUS_RATE
     kbps = coding.requested_kbps
@@ -104,14 +104,14 @@ def _mp3_options(coding: Coding, rate: int) -> dict[str, Any]:
     if coding.stereo == "plain":
         options["joint_stereo"] = 0
     if coding.lowpass == "off":
-        options["cutoff"] = rate // 2  # LAME takes a low-pass at half the rate as none at all
+        options["cutoff"] = rate // 2  # for LAME a low-pass at half the rate means none
     return options
 
 
 def _opus_options(coding: Coding) -> dict[str, Any]:
     """Keep Opus in its music coder (CELT).
 
-    Left to itself below 64 kbit/s, libopus spends the first half second of a clip in its
-    speech coder, whose sound is up to four samples off, before it has recognised music.
+    Below 64 kbit/s libopus would use its speech coder for the first half second of a clip,
+    until it has recognised music; that coder's sound is up to four samples off.
     """
     return {"application": "lowdelay", "vbr": "off" if coding.mode == "cbr" else "on"}

@@ -1,4 +1,4 @@
-"""Many clips through one ffmpeg process each way, whatever their codecs are."""
+"""ffmpeg graphs: many clips of any codecs through one encoding and one decoding process."""
 
 import contextlib
 import os
@@ -25,14 +25,14 @@ _FRAME_SAMPLES = 1 << 15
 
 @dataclass(frozen=True)
 class Job:
-    """One sound, how it is coded, and which part of the decoder's output is wanted.
+    """One sound, its coding, and the part of the decoder's output to keep.
 
     Attributes
     ----------
     sound
         (2, samples) float32 at `rate` hertz.
     first, count
-        The wanted stretch, in samples of what the decoder gives.
+        The part to keep, in samples of the decoder's output.
     """
 
     sound: Samples
@@ -43,12 +43,12 @@ class Job:
 
 
 def encode_and_decode(jobs: Sequence[Job], timeout_seconds: float) -> list[tuple[Samples, bytes]]:
-    """Return for each job what is wanted of the decoded sound, (2, count), and the coded stream.
+    """Return for each job the part to keep of the decoded sound, (2, count), and the coded stream.
 
     Raises
     ------
     AudioError
-        ffmpeg failed or took too long, or a decoder gave less than was wanted.
+        ffmpeg failed or took too long, or a decoder gave too few samples.
     """
     with _work_folder() as folder:
         streams = [folder / f"{number}.{job.coding.codec}" for number, job in enumerate(jobs)]
@@ -86,7 +86,7 @@ def _places_by_rate(jobs: Sequence[Job]) -> dict[int, list[int]]:
 
 @contextlib.contextmanager
 def _work_folder() -> Iterator[Path]:
-    """Yield a folder for short-lived files: in memory where there is room for them."""
+    """Yield a folder for temporary files, in memory if it has room for them."""
     place = Path(tempfile.gettempdir())
     with contextlib.suppress(OSError):
         room = os.statvfs(_MEMORY_FOLDER)
@@ -99,8 +99,8 @@ def _work_folder() -> Iterator[Path]:
 def _encode(raw: Path, streams: Sequence[Path], jobs: Sequence[Job]) -> list[Any]:
     """Cut one file of all sounds into one stream each.
 
-    ffmpeg reads it from start to end, so that its encoders work one after the other: more of
-    them at once would only get into the way of other workers.
+    ffmpeg reads it from start to end, so its encoders work one after the other. Several at
+    once would take cores away from other workers.
     """
     source = ffmpeg.input(str(raw), format="f32le", ac=2, ar=jobs[0].rate)
     copies = source.filter_multi_output("asplit", len(jobs))
@@ -116,7 +116,7 @@ def _encode(raw: Path, streams: Sequence[Path], jobs: Sequence[Job]) -> list[Any
 
 
 def _decode(streams: Sequence[Path], raw: Path, jobs: Sequence[Job]) -> Any:
-    """Put what is wanted of all decoded streams into one file, one after the other."""
+    """Write the parts to keep of all decoded streams into one file, one after the other."""
     sounds = []
     for stream, job in zip(streams, jobs, strict=True):
         demuxer = FORMATS[job.coding.codec].demuxer
@@ -124,7 +124,7 @@ def _decode(streams: Sequence[Path], raw: Path, jobs: Sequence[Job]) -> Any:
         last = job.first + job.count
         sound = source.audio.filter("atrim", start_sample=job.first, end_sample=last)
         sounds.append(sound.filter("asetpts", "PTS-STARTPTS"))
-    # Few large frames pass from one of ffmpeg's threads to the next more cheaply than many.
+    # Few large frames cost less than many small ones between ffmpeg's threads.
     joined = ffmpeg.concat(*sounds, v=0, a=1).filter("asetnsamples", n=_FRAME_SAMPLES, p=0)
     return joined.output(str(raw), format="f32le", acodec="pcm_f32le")
 
@@ -132,8 +132,8 @@ def _decode(streams: Sequence[Path], raw: Path, jobs: Sequence[Job]) -> Any:
 def _cut(raw: Path, jobs: Sequence[Job]) -> Iterator[Samples]:
     """Yield each job's part of a decoded file.
 
-    No decoder can have given more than was wanted, so that a sum which is right says that
-    each part is.
+    No decoder can have given more than its part, so a correct total shows that
+    each part is complete.
     """
     heard = np.fromfile(raw, "<f4").reshape(-1, 2).T
     wanted = sum(job.count for job in jobs)

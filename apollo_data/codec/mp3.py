@@ -1,4 +1,4 @@
-"""MP3 frame headers, and the bitrate that they state."""
+"""MP3 frame headers and the bitrate that they declare."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from apollo_data.errors import AudioError
 
 
 def mp3_bitrate_kbps(stream: bytes) -> float:
-    """Return the mean bitrate that the audio frames of an MP3 stream state, in kbit/s.
+    """Return the mean bitrate that the audio frames of an MP3 stream declare, in kbit/s.
 
-    All frames last equally long, so the mean over frames is the mean over time, whether the
-    bitrate is constant or not. The first frame, which carries the gapless tag and no sound,
-    does not count.
+    All frames have the same duration, so the mean over frames is the mean over time, for
+    constant and variable bitrate. The first frame, which holds the gapless tag and no audio,
+    is not counted.
 
     Raises
     ------
     AudioError
-        There is no frame, or bytes between the frames.
+        There is no frame, or there are other bytes between frames.
     """
     bitrates = [frame.bitrate_kbps for frame in mp3_frames(stream)]
     if len(bitrates) < 2:

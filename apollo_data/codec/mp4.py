@@ -10,7 +10,7 @@ _AAC_FRAME_SAMPLES = 1024
 
 
 def mp4_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (type, content) of the boxes on the way to a track's tables, outer ones first."""
+    """Yield (type, content) of the boxes that lead to a track's tables, outer ones first."""
     offset = 0
     while offset + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, offset)
@@ -28,9 +28,9 @@ def mp4_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def mp4_bitrate_kbps(stream: bytes) -> float:
-    """Return the bits of an AAC stream's frames over the time that these frames last.
+    """Return the bitrate of an AAC stream in kbit/s: the bits of its frames by their duration.
 
-    The container's own bytes do not count.
+    The container's own bytes are not counted.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def mp4_bitrate_kbps(stream: bytes) -> float:
 
 
 def _time_scale(mdhd: bytes) -> int:
-    """Return the track's units per second: of audio, its sample rate."""
+    """Return the track's time units per second; for audio, the sample rate."""
     (rate,) = struct.unpack_from(">I", mdhd, 20 if mdhd[:1] == b"\x01" else 12)
     return rate
 

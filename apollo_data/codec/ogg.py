@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from apollo_data.errors import AudioError
 
-_OPUS_RATE = 48_000  # Opus counts time at 48 kHz whatever it was fed with (RFC 7845, section 4)
+_OPUS_RATE = 48_000  # Opus counts time at 48 kHz for any input rate (RFC 7845, section 4)
 _OPUS_HEADERS, _VORBIS_HEADERS = 2, 3
 _VORBIS_RATE = slice(12, 16)
 _PAGE_HEADER = 27
@@ -26,7 +26,7 @@ def ogg_pages(stream: bytes) -> Iterator[OggPage]:
     Raises
     ------
     AudioError
-        Something that is no page, or a page that ends early.
+        There is something else than a page, or a page is cut off.
     """
     offset = 0
     while offset < len(stream):
@@ -51,15 +51,15 @@ def ogg_packets(pages: Iterator[OggPage]) -> Iterator[tuple[bytes, int]]:
         for length in page.segments:
             packet += page.body[place : place + length]
             place += length
-            if length < 255:  # a full segment means that the packet goes on
+            if length < 255:  # a full segment means that the packet continues
                 yield packet, page.granule
                 packet = b""
 
 
 def ogg_bitrate_kbps(stream: bytes) -> float:
-    """Return the bits of the audio packets over the time that the stream says it lasts.
+    """Return the bitrate in kbit/s: the bits of the audio packets by the stream's duration.
 
-    Headers, comments and the pages' own bytes do not count.
+    Headers, comments and page headers are not counted.
 
     Raises
     ------

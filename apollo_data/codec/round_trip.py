@@ -1,13 +1,13 @@
-"""Codec pairs: what a listener of a coded file hears, aligned to the sample with the original.
+"""Codec pairs: encode and decode clips, aligned to the sample with the originals.
 
-Many clips travel through one ffmpeg process each way. Every codec is written to a seekable
-file, because only there its container can say how much of the beginning and the end is the
-codec's own (LAME's gapless tag, MP4's edit list, Opus's pre-skip): the decoded clip then
-begins and ends exactly where the original did. `delay` checks that, once a codec.
+Many clips go through one encoding and one decoding process. Every codec is written to a seekable
+file, because only there the container can store how much of the beginning and end is the
+codec's padding (LAME's gapless tag, MP4's edit list, Opus's pre-skip). The decoded clip then
+begins and ends exactly where the original does. `delay` checks that once for each codec.
 
 24 kbit/s does not exist in MPEG-1 layer III (44.1 kHz starts at 32 kbit/s). It is written
-as MPEG-2 at 22.05 kHz, and really is 24; or, with the paper's clamp, as the paper's tools
-wrote it: at 44.1 kHz, where the stream holds 32.
+as MPEG-2 at 22.05 kHz, where 24 exists; or, with `paper_clamp`, as the paper's tools
+wrote it: at 44.1 kHz, where the stream has 32.
 """
 
 from collections.abc import Sequence
@@ -40,9 +40,9 @@ BATCH_CLIPS = 32
 
 @dataclass(frozen=True)
 class CodedClip:
-    """One decoded clip: (2, samples) float32 and the bitrate that its stream really has.
+    """One decoded clip, (2, samples) float32, and the true bitrate of its stream.
 
-    Of a cascade, the last stream's.
+    For a cascade, that of the last stream.
     """
 
     audio: Samples
@@ -59,7 +59,7 @@ def round_trip(
     clips
         (2, samples) float32 each; levels above full scale are kept.
     codings
-        How each clip is coded; the codings of a cascade one after the other.
+        How each clip is coded; the passes of a cascade follow one another.
     rate
         Their sample rate in hertz.
     settings
@@ -68,12 +68,12 @@ def round_trip(
     Returns
     -------
     list of CodedClip
-        In the order of `clips`, each exactly as long as its original and in time with it.
+        In the order of `clips`, each as long as its original and aligned with it.
 
     Raises
     ------
     AudioError
-        ffmpeg failed, took too long, or gave back too little.
+        ffmpeg failed, took too long, or returned too few samples.
     ToolError
         ffmpeg lacks an encoder.
     """
@@ -88,7 +88,7 @@ def round_trip(
 def _round_trip_batch(
     clips: Sequence[Samples], codings: Sequence[Coding], rate: int, settings: CodecSettings
 ) -> list[CodedClip]:
-    """Send a batch through its first codings, then what is a cascade through the next ones."""
+    """Code a batch by its first passes, then cascades by their further passes."""
     coded = [CodedClip(clip, 0.0) for clip in clips]
     for stage in range(max(len(coding.steps) for coding in codings)):
         places = [place for place, coding in enumerate(codings) if stage < len(coding.steps)]
@@ -118,19 +118,19 @@ def _code_once(
 
 
 def _job(clip: Samples, coding: Coding, rate: int, settings: CodecSettings) -> Job:
-    """Bring a clip to the level, the rate and the length in which it is sent."""
+    """Prepare a clip for encoding: level, sample rate and padding."""
     new_rate = coded_rate(coding, rate, settings.paper_clamp)
     level = _level(clip, coding)
     sent = _resample(clip if level == 1.0 else np.divide(clip, level), rate, new_rate)
     tail = FORMATS[coding.codec].tail_samples
-    # Mirrored, so that no end stands out that the encoder would spend its bits on.
+    # Mirrored: an abrupt end would cost the encoder bits.
     sound = np.pad(sent, ((0, 0), (0, tail)), mode="symmetric") if tail else sent
     delay = delay_samples(coding.codec, new_rate, find_ffmpeg(), settings.timeout_seconds)
     return Job(sound, new_rate, coding, delay, sent.shape[1])
 
 
 def _level(clip: Samples, coding: Coding) -> np.float32:
-    """Return what a clip is divided by for the way: its peak where the codec would clip it."""
+    """Return the divisor for encoding: the clip's peak if the codec would clip it, else 1."""
     if FORMATS[coding.codec].keeps_level:
         return np.float32(1.0)
     return np.maximum(np.float32(1.0), np.abs(clip).max())

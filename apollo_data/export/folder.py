@@ -1,4 +1,4 @@
-"""The folder that an export writes into: its own, locked, of one content, and what is in it."""
+"""The export folder: locked, of one content, with a report of what it holds."""
 
 import contextlib
 import json
@@ -34,7 +34,7 @@ class ExportReport:
     written, kept
         Files that this run wrote, and those that an earlier one had written.
     missing_classes
-        Stem classes that the training data have nothing of.
+        Stem classes that the training data do not have.
     """
 
     folders: dict[str, Exported] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class ExportReport:
 
 @contextlib.contextmanager
 def export_folder(out: Path, sources: Sequence[Path], key: str) -> Iterator[None]:
-    """Hold `out` for an export of one content; a second run of the same goes on in it.
+    """Lock `out` for an export of one content; a second run of the same export goes on in it.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def export_folder(out: Path, sources: Sequence[Path], key: str) -> Iterator[None
     sources
         Folders (or files in them) that are read; `out` may lie in none of them.
     key
-        A hash of everything that the files follow from.
+        A hash of everything that the files are made from.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def export_folder(out: Path, sources: Sequence[Path], key: str) -> Iterator[None
 
 
 def _refuse_strangers(out: Path) -> None:
-    """Refuse a file, and a folder that holds what no export has written."""
+    """Refuse a file, and a folder that holds other files than an export's."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: is a file, expected a folder")
     if not out.is_dir() or (out / MARKER).is_file():

@@ -26,7 +26,7 @@ _SAMPLE_BYTES = {"FLOAT": 4, "PCM_16": 2, "PCM_24": 3}
 
 @dataclass(frozen=True)
 class PairRow:
-    """One exported pair: its files, relative to the export, and how it came to be."""
+    """One exported pair: its files, relative to the export, and its coding."""
 
     split: str
     degraded: str
@@ -72,7 +72,7 @@ class PairTask:
 
 @dataclass(frozen=True)
 class PairsDone:
-    """What became of a task."""
+    """The result of a task."""
 
     task: PairTask
     rows: tuple[PairRow, ...]
@@ -138,7 +138,7 @@ def _subtype(shard: ShardReader, file_format: str) -> str:
 
 
 def shard_keys(shards: Sequence[Path]) -> list[tuple[str, str]]:
-    """Return the split and the key of each shard: what the exported files follow from."""
+    """Return the split and key of each shard, which the exported files are made from."""
     keys = []
     for path in shards:
         with ShardReader(path) as shard:
@@ -219,7 +219,7 @@ def _row(shard: ShardReader, pair: int, files: tuple[str, str], songs: tuple[str
 
 
 def _holds(path: Path, audio: Samples, task: PairTask) -> bool:
-    """Tell whether a file is there with just these samples; a header alone may be all that is."""
+    """Tell whether a file holds exactly these samples; a cut file may still have its header."""
     if not path.is_file():
         return False
     expected = audio if task.subtype == "FLOAT" else pcm(audio, task.subtype)
@@ -236,7 +236,7 @@ def _holds(path: Path, audio: Samples, task: PairTask) -> bool:
 def _write(path: Path, audio: Samples, task: PairTask) -> None:
     with whole_file(path) as temporary:
         if task.subtype == "FLOAT":
-            # libsndfile would put the time of writing into a chunk of its own.
+            # libsndfile would store the time of writing, so files would differ.
             scipy.io.wavfile.write(temporary, task.sample_rate, np.ascontiguousarray(audio.T))
         else:
             samples = pcm(audio, task.subtype)
@@ -246,9 +246,9 @@ def _write(path: Path, audio: Samples, task: PairTask) -> None:
 
 
 def pcm(audio: Samples, subtype: str) -> npt.NDArray[np.integer]:
-    """Return audio as soundfile takes 16- or 24-bit samples; full scale is 32767 or 2**23 - 1.
+    """Return audio as 16- or 24-bit samples for soundfile; full scale is 32767 or 2**23 - 1.
 
-    A clip of a 16-bit shard comes out with the very samples that the shard holds.
+    A clip of a 16-bit shard has exactly the samples of the shard.
     """
     if subtype == "PCM_16":
         return np.rint(audio * np.float32(32767.0)).astype(np.int16)

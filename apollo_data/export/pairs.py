@@ -1,7 +1,7 @@
 """Layout ``pairs``: degraded and clean files of equal names, and a table of them.
 
-Every pair has a clean file of its own, though pairs of one target share their content: whoever
-walks through both folders side by side then finds as many files in each.
+Every pair has its own clean file, although pairs of one target share their content, so that
+both folders hold equally many files.
 """
 
 import csv

@@ -41,7 +41,7 @@ class SegmentTask:
 
 @dataclass(frozen=True)
 class SegmentsDone:
-    """What became of a task."""
+    """The result of a task."""
 
     task: SegmentTask
     bytes: int

@@ -45,14 +45,14 @@ def export_upstream(source: Path, out: Path, workers: int, console: Console) -> 
     ----------
     source
         A working folder. Without tracks.jsonl and activity.jsonl there are no segments,
-        without shards no evaluation folders; both is told.
+        without shards no evaluation folders; a warning says so.
     out
         Where to write; the same export run again does what is missing.
 
     Raises
     ------
     DataError
-        There is neither, `out` is not to be had, or the disk is too small.
+        There is neither, `out` cannot be used, or the disk is too small.
     AudioError
         A song's file cannot be read any more.
     """

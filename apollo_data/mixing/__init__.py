@@ -1,4 +1,4 @@
-"""Mixes: draw a recipe from a seed and an index, then render it without chance.
+"""Mixes: draw a recipe from a seed and an index, then render it without randomness.
 
 Source: arXiv 2409.08514, section III-A: 1-8 stems of the 11 classes from different
 songs, each at -10..+10 dB, summed. docs/mixing.md describes every setting.

@@ -1,4 +1,4 @@
-"""What a split offers to mix: the stems and whole mixtures that sound for long enough."""
+"""Candidates of a split: the stems and whole mixtures that are active long enough for clips."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ class ClassChoices:
     def pick(self, fraction: float, barred: Sequence[int]) -> StemChoice:
         """Return the stem at `fraction` (0 <= fraction < 1) of those whose place is not barred."""
         place = int(fraction * (len(self._choices) - len(barred)))
-        for other in barred:  # in order: each one at or before the place shifts it by one
+        for other in barred:  # sorted: each barred place at or before this one shifts it by one
             if other > place:
                 break
             place += 1
@@ -118,7 +118,7 @@ class Candidates:
     def mixtures(self) -> Iterator[MixtureChoice]:
         """Yield the whole mixtures; one is active where any of its stems is.
 
-        Of a song without stems nobody knows where its vocals are.
+        For a song without stems the place of its vocals is unknown.
         """
         for track in self._tracks:
             if track.mixture is None:

@@ -13,7 +13,7 @@ from apollo_data.settings import StemMixSettings
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a mix is drawn from.
+    """The stem classes that a mix is drawn from, and the limits of its stem count.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class Bounds:
     others
         Classes that the rest is drawn from.
     least, most
-        Bounds of the number of stems.
+        Smallest and largest number of stems.
     """
 
     first: tuple[str, ...]
@@ -81,7 +81,7 @@ def can_count(bounds: Bounds, rules: StemMixSettings) -> bool:
 
 
 def _has_pair(bounds: Bounds, candidates: Candidates, rules: StemMixSettings) -> bool:
-    """Tell whether two stems may stand beside each other: classes and songs decide."""
+    """Tell whether the split has two stems that the rules allow in one mix."""
     for one in bounds.first or bounds.others:
         for other in bounds.others:
             if one == other and not rules.repeat_classes:

@@ -1,4 +1,4 @@
-"""Gain laws: how gains are spread over their range."""
+"""Gain laws: the distributions that gains are drawn from. `[mixing] gain_db` is their range."""
 
 import math
 from statistics import NormalDist
@@ -6,18 +6,18 @@ from statistics import NormalDist
 from apollo_data.settings import StemMixSettings
 
 _NORMAL = NormalDist()
-_DEVIATIONS = 2.0  # the range reaches this many standard deviations to either side
+_DEVIATIONS = 2.0  # half the range is this many standard deviations
 
 
 def gain_at(fraction: float, rules: StemMixSettings) -> float:
     """Return the gain, in dB to three decimals, below which `fraction` of all gains lie.
 
-    Fed with uniform numbers, this draws from the law `rules.gain_law`:
+    With uniform random fractions, this draws from the distribution `rules.gain_law`:
 
     - ``uniform_db``: uniform on the decibel scale (arXiv 2409.08514, section III-A);
-    - ``uniform_amplitude``: uniform in the factor, so that high gains are the more frequent;
-    - ``normal_db``: a bell on the decibel scale, its mean in the middle of the range, its
-      standard deviation a quarter of the range, cut off at the range's ends.
+    - ``uniform_amplitude``: uniform in the linear factor, so high gains in dB are more frequent;
+    - ``normal_db``: normal on the decibel scale, with its mean in the middle of the range and its
+      standard deviation a quarter of the range, truncated at the range's ends.
 
     Examples
     --------
@@ -38,5 +38,5 @@ def gain_at(fraction: float, rules: StemMixSettings) -> float:
 
 
 def _thousandths(value: float) -> float:
-    """Round as numpy does, sign of zero and all: the first recipes were rounded by it."""
+    """Round as numpy does, with its sign of zero, so that recipes stay equal to earlier ones."""
     return math.copysign(round(value * 1000.0) / 1000.0, value)

@@ -1,4 +1,4 @@
-"""From activity and pairs to the plan: every clip's recipe, drawn before a sample is rendered."""
+"""The plan stage: draw the recipe of every clip and write mixes.jsonl, before any rendering."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -77,7 +77,9 @@ def plan_mixes(
 
         def counted() -> Iterator[MixRecipe]:
             for number, recipe in enumerate(_recipes(pools, mixes, clips, settings)):
-                if number % _PROGRESS_STEP == 0:  # a bar drawn at each recipe would cost more
+                if (
+                    number % _PROGRESS_STEP == 0
+                ):  # updating the bar at each recipe would take longer than the draw
                     advance(min(_PROGRESS_STEP, total - number))
                 yield recipe
 
@@ -112,7 +114,7 @@ def _recipes(
 
 
 def _tell_limits(split: str, size: int, pool: MixPool, console: Console) -> None:
-    """Say where a split cannot give what the settings ask for."""
+    """Warn where a split cannot provide what the settings ask for."""
     if not size:
         console.warn(f"split {split} gets no clips: no song of it, or none asked for")
     elif pool.classes and pool.max_stems < pool.rules.max_stems:

@@ -1,4 +1,4 @@
-"""Draws: everything that chance decides about a clip, from a seed and an index."""
+"""Draws: everything random about a clip, from a seed and an index."""
 
 import dataclasses
 from collections import defaultdict
@@ -57,7 +57,7 @@ class MixPool:
     max_stems
         The greatest number of stems that the rules, the classes and the songs allow.
     categories
-        Those that the split can give mixes of; songs without stems are all taken for several.
+        Categories that the split can provide; songs without stems count as several stems.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class MixPool:
         return MixRecipe(self._seed, index, self.split, category, stems, codings, clip)
 
     def _category_of_target(self, index: int) -> str | None:
-        """Return the category that a target must have; None where chance decides."""
+        """Return the category that a target must have; None if it is drawn."""
         possible = self.split == "test" or self._whole_only or can_count(self._any, self.rules)
         if not possible or not self.categories:
             raise DataError(
@@ -138,7 +138,7 @@ class MixPool:
     def _draw_mixture(
         self, rng: np.random.Generator, wanted: str | None
     ) -> tuple[MixtureClip, str] | None:
-        """Draw a clip of a whole mixture and its category, or None: then stems are drawn.
+        """Draw a clip of a whole mixture and its category; return None if stems are to be drawn.
 
         None is left to chance, and follows where `wanted` is a category of one stem, or one
         that no clip was found for.
@@ -188,7 +188,7 @@ class MixPool:
     def _draw_classes(self, rng: np.random.Generator, bounds: Bounds, count: int) -> list[str]:
         """Return classes in the order in which they are tried."""
         if self.rules.repeat_classes and bounds.others:
-            # More than are needed: a class whose songs are all taken is passed over.
+            # More than needed: a class is skipped if all its songs are taken.
             places = rng.integers(len(bounds.others), size=4 * count)
         else:
             places = rng.permutation(len(bounds.others))
@@ -202,7 +202,7 @@ class MixPool:
         taken: defaultdict[str, set[str]] = defaultdict(set)
         clips: list[StemClip] = []
         for stem_class in order:
-            # A song gives one stem to a mix or, where it may give more, one of each class.
+            # A song gives one stem to a mix or, if the rules allow more, one of each class.
             barred_songs = taken["any" if rules.distinct_songs else stem_class]
             choices = self._choices[stem_class]
             barred = choices.places_of(barred_songs)
@@ -228,7 +228,7 @@ class MixPool:
         return tuple(clips)
 
     def _draw_placement(self, index: int, clips: tuple[StemClip, ...]) -> tuple[StemClip, ...]:
-        """Draw pan, polarity and channel order; each draw is made whether it is used or not."""
+        """Draw pan, polarity and channel order; every draw is made, used or not."""
         rules = self.rules
         if not (rules.max_pan or rules.inverted_share or rules.swapped_share):
             return clips

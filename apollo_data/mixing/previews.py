@@ -1,4 +1,4 @@
-"""Previews: some recipes of a plan as files to listen to, each beside what it was made from."""
+"""Previews: some recipes of a plan as WAV files to listen to, each with its recipe as JSON."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from apollo_data.workspace.manifest import iterate_rows, read_header, root_of, t
 from apollo_data.workspace.rejects import RejectLog
 
 with warnings.catch_warnings():
-    # It misses an ffmpeg on the path, which nothing here has any use for.
+    # It warns if no ffmpeg is on the path; none is needed here.
     warnings.simplefilter("ignore")
     from pydub import AudioSegment
 
@@ -52,7 +52,7 @@ def write_previews(
 
     Each is a 16-bit WAV file, faded over 10 ms at its edges so that it does not click, and
     divided by its peak only if that is above full scale; beside it lies the recipe as JSON.
-    Earlier previews of the split go. A clip that cannot be rendered becomes a row of
+    Earlier previews of the split are deleted. A clip that cannot be rendered becomes a row of
     rejects.jsonl, the others are written.
 
     Raises
@@ -85,7 +85,7 @@ def write_previews(
 
 
 def _of_split(recipes: Iterable[MixRecipe], split: str) -> Iterator[MixRecipe]:
-    """Yield a split's recipes as far as a search for rare categories may go."""
+    """Yield a split's recipes, up to the limit of the search for rare categories."""
     own = (recipe for recipe in recipes if recipe.split == split and not recipe.pair)
     return takewhile(lambda recipe: recipe.index < _SEARCH_ROWS, own)
 
@@ -93,7 +93,7 @@ def _of_split(recipes: Iterable[MixRecipe], split: str) -> Iterator[MixRecipe]:
 def pick_evenly(recipes: Iterable[MixRecipe], count: int) -> list[MixRecipe]:
     """Return `count` recipes, or all there are: the first of each category in turn.
 
-    Reading ends as soon as every category has its part. Where one has too few, the others
+    Reading stops when every category has its part. If one has too few, the others
     fill up.
     """
     found: dict[str, list[MixRecipe]] = {name: [] for name in CATEGORIES}
@@ -123,7 +123,7 @@ def _segment(audio: Samples, rate: int) -> AudioSegment:
 
 
 def _fade_edges(sound: AudioSegment) -> AudioSegment:
-    """Fade the first and the last milliseconds, cut out first: pydub may else lose a sample."""
+    """Fade the first and last 10 ms. They are cut out first, because pydub may lose a sample."""
     end = int(sound.frame_count()) - _FADE_SAMPLES
     head = sound.get_sample_slice(0, _FADE_SAMPLES).fade_in(_FADE_MS)
     tail = sound.get_sample_slice(end).fade_out(_FADE_MS)
@@ -136,7 +136,7 @@ def _reject(name: str, recipe: MixRecipe, error: AudioError) -> Rejection:
 
 
 def _remove_earlier(folder: Path, split: str, kept: Sequence[Path]) -> None:
-    """Delete previews of other plans; whatever else somebody keeps in the folder stays."""
+    """Delete previews of other plans; other files in the folder stay."""
     names = {path.stem for path in kept}
     ours = re.compile(rf"{split}-\d{{5,}}-({'|'.join(CATEGORIES)})\.(wav|json)")
     for path in folder.glob(f"{split}-*"):

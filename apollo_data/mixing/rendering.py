@@ -1,4 +1,4 @@
-"""Rendering: a recipe to sound. There is no chance and no limiter in it.
+"""Rendering: a recipe to audio, without randomness and without a limiter.
 
 Levels above full scale are kept; the codec stage divides both sides of a pair by one
 common factor (the larger of their peaks), so nothing is ever clipped or compressed.
@@ -19,7 +19,7 @@ MAX_LIFT_DB = 30.0
 
 
 def render(recipe: MixRecipe, root: Path, rate: int) -> Samples:
-    """Render a recipe: the sum of its stems at their gains, or its stretch of a mixture.
+    """Render a recipe: the sum of its stems at their gains, or a section of a mixture.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def render(recipe: MixRecipe, root: Path, rate: int) -> Samples:
 def render_stems(recipe: MixRecipe, root: Path, rate: int) -> list[Samples]:
     """Render each stem of a recipe as it goes into the mix; `sum` of them is the mix, to the bit.
 
-    There are none where the mix is cut from a mixture. Parameters and errors as in `render`.
+    The list is empty if the clip is cut from a mixture. Parameters and errors as in `render`.
     """
     return [_render_stem(clip, root, rate) for clip in recipe.stems]
 
@@ -89,7 +89,7 @@ def lift_db(audio: Samples, rate: int, target_lufs: float) -> float:
     -------
     float
         Gain in dB, at most `MAX_LIFT_DB`. A clip below the measure's absolute gate (-70 LUFS),
-        silence too, has no loudness and gets the most: it stays quiet.
+        such as silence, has no loudness and gets the largest gain; it stays quiet.
     """
     loudness = _meter(rate).integrated_loudness(audio.T.astype(np.float64))
     return min(target_lufs - loudness, MAX_LIFT_DB) if math.isfinite(loudness) else MAX_LIFT_DB
@@ -97,17 +97,17 @@ def lift_db(audio: Samples, rate: int, target_lufs: float) -> float:
 
 @functools.cache
 def _meter(rate: int) -> Any:
-    import pyloudnorm  # here, since it takes most of a second, and few runs need it
+    import pyloudnorm  # imported here: it takes most of a second, and few runs need it
 
     return pyloudnorm.Meter(rate)
 
 
 def turn(audio: Samples, pan: float) -> Samples:
-    """Turn the stereo image about the listener: -1 moves what is in the middle left, +1 right.
+    """Rotate the stereo image: pan -1 moves the middle to the left, +1 to the right.
 
     Left and right, seen as a point of the plane, are rotated by up to 45 degrees. For a
-    centred sound that is the sine/cosine pan law; and the power of any sound is kept,
-    however wide it is, which no pair of channel gains can promise.
+    centred sound this is the sine/cosine pan law. The power of any sound is kept,
+    however wide it is; channel gains alone would not keep it.
 
     Parameters
     ----------

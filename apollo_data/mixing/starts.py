@@ -1,4 +1,4 @@
-"""Where in a file a clip may begin."""
+"""Start times: where in a file a clip may begin."""
 
 from bisect import bisect_right
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Ways of coding a clip: what a table of `[[codec.variants]]` may say, and the draw from it.
+"""Codec variants: the tables `[[codec.variants]]` of a pipeline file, and draws from them.
 
 `docs/codecs.md` explains each setting, with examples.
 """
@@ -31,13 +31,13 @@ _BITRATE_LIMITS = {
     ("opus", "abr"): (24.0, 510.0),
     ("vorbis", "abr"): (48.0, 500.0),
 }
-"""What the encoders can really do at the pipeline's sample rate; below, they fail or lie."""
+"""What the encoders can do at the pipeline's sample rate; below it they fail or clamp."""
 
 _QUALITY_LIMITS = {"mp3": (0.0, 9.0), "aac": (0.2, 2.0), "vorbis": (0.0, 10.0)}
 
 
 class CodecStep(pydantic.BaseModel):
-    """One pass through one encoder. Exactly one of the three ways to say how good it is is given.
+    """One pass through one encoder, with exactly one of bitrates, a bitrate range or qualities.
 
     Bitrates are in kbit/s, qualities on the encoder's own scale: MP3 0 (best) to 9, AAC 0.2
     to 2 (best), Vorbis 0 to 10 (best).
@@ -63,7 +63,7 @@ class CodecStep(pydantic.BaseModel):
 
     @property
     def rate_mode(self) -> Mode:
-        """The mode, also where it is not said."""
+        """The mode, or the codec's usual one if none is set."""
         return self.mode or ("vbr" if self.qualities else USUAL_MODES[self.codec])
 
     @model_validator(mode="after")
@@ -133,7 +133,7 @@ class CodecStep(pydantic.BaseModel):
             yield self._coding(quality=quality)
 
     def _coding(self, requested_kbps: float | None = None, quality: float | None = None) -> Coding:
-        """Return a coding in which nothing is said that goes without saying."""
+        """Return a coding without values that are the codec's defaults."""
         return Coding(
             codec=self.codec,
             requested_kbps=requested_kbps,
@@ -154,7 +154,7 @@ class CodecVariant(CodecStep):
 
     @property
     def codecs(self) -> tuple[str, ...]:
-        """All codecs that the variant needs."""
+        """Names of all codecs that the variant uses."""
         return (self.codec, *(step.codec for step in self.then))
 
     def draw(self, rng: np.random.Generator) -> Coding:

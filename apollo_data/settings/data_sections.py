@@ -46,13 +46,13 @@ class SileroSettings(Section):
     """The detectors that use silero-vad: `silero`, and `auto` on vocals."""
 
     onset_probability: Share = 0.5
-    """Speech begins above this."""
+    """Speech begins above this probability."""
     release_probability: Share = 0.35
     """It ends below this; both are silero-vad's own defaults."""
     min_speech_seconds: Annotated[float, Field(ge=0.0)] = 0.25
-    """Shorter speech is a mistake."""
+    """Shorter speech is ignored."""
     quiet_onset_db: float = -44.0
-    """On vocals `auto` lets a span begin at this level already where it hears speech."""
+    """On vocals, `auto` uses this lower onset level where silero-vad finds speech."""
 
     @model_validator(mode="after")
     def _hysteresis(self) -> "SileroSettings":
@@ -77,7 +77,7 @@ class ActivitySettings(Section):
     onset_db: float = -40.0
     """A span begins where the level rises above this."""
     release_db: float = -46.0
-    """It ends where the level falls below this: lower than the onset, against flutter."""
+    """A span ends where the level falls below this; lower than the onset (hysteresis)."""
     silence_dbfs: float = -70.0
     """Nothing below this is ever active, however quiet the file is."""
     max_click_seconds: Annotated[float, Field(ge=0.0)] = 0.02
@@ -105,17 +105,17 @@ class StemMixSettings(Section):
     repeat_classes: bool = False
     """A stem class may occur more than once in a mix, from different songs."""
     distinct_songs: bool = True
-    """Each stem of a mix comes from another song; a split of few songs then gives smaller mixes."""
+    """All stems of a mix come from different songs; a split of few songs then has smaller mixes."""
     min_active_share: Share = 0.8
-    """How much of a stem's stretch must lie in active spans."""
+    """Share of a stem's section that must lie in active spans."""
     normalise_lufs: Annotated[FiniteFloat, Field(ge=-70.0, le=0.0)] | None = None
     """Integrated loudness that each stem clip is brought to before its gain."""
     gain_db: tuple[FiniteFloat, FiniteFloat] = (-10.0, 10.0)
     """Lowest and highest gain."""
     gain_law: Literal["uniform_db", "uniform_amplitude", "normal_db"] = "uniform_db"
-    """How gains are spread between the two."""
+    """The distribution of gains between the two."""
     max_pan: Share = 0.0
-    """Each stem is turned to a place drawn between this far left and this far right (1: fully)."""
+    """Each stem's pan is drawn between this far left and this far right (1: fully)."""
     inverted_share: Share = 0.0
     """Share of stems whose polarity is inverted."""
     swapped_share: Share = 0.0
@@ -192,7 +192,7 @@ class ShardSettings(Section):
     compression: Literal["none", "lzf", "gzip", "blosc2"] = "none"
     """See docs/scaling.md for what each costs; `blosc2` needs the extra `compression`."""
     stems: bool = False
-    """Store each target's stems too, at the level at which they sum to it."""
+    """Also store each target's stems, at the level at which they sum to it."""
 
 
 class EvaluationSettings(Section):
@@ -205,13 +205,13 @@ class EvaluationSettings(Section):
     per_category: Annotated[int, Field(ge=0)] = 5000
     bitrates_kbps: Annotated[tuple[BitrateKbps, ...], Field(min_length=1)] = ALL_BITRATES_KBPS
     variants: tuple[CodecVariant, ...] = ()
-    """Every target is coded at everything that these list, too; see docs/codecs.md."""
+    """Every target is also coded by everything that these list; see docs/codecs.md."""
     whole_mixture_share: Share = 0.0
     """Share of validation clips, and of test clips of several stems, cut from whole songs."""
     seed: int | None = None
     """Seed of the test split; the pipeline's own when not set."""
     mixing: StemMixSettings = StemMixSettings()
-    """The test split's own rules; what is not said here is the paper's, not `[mixing]`'s."""
+    """The test split's own rules; the defaults are the paper's, whatever `[mixing]` says."""
 
     @model_validator(mode="after")
     def _nothing_by_chance(self) -> "EvaluationSettings":

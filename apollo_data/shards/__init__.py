@@ -1,9 +1,9 @@
 """Shards, format version 1: HDF5 files of codec pairs that plain h5py reads.
 
 `docs/formats.md` lists every dataset. Both sides of a pair are divided by one common
-factor, the larger of their peaks (arXiv 2409.08514, section III-A); where one target has
-several codings, by the largest of all their peaks, so that one stored target serves them
-all. The factor is stored, so the original levels can be had back.
+factor, the larger of their peaks (arXiv 2409.08514, section III-A). If one target has
+several codings, it is the largest of all their peaks, so that one stored target serves them
+all. The factor is stored, so the original levels can be restored.
 """
 
 from apollo_data.shards.layout import (

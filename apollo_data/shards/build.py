@@ -44,9 +44,9 @@ class BuildReport:
 
 @dataclass(frozen=True)
 class ShardPart:
-    """Some of a plan's shards, counted through all splits from 0 on: every `step`-th of a range.
+    """Some of a plan's shards, numbered from 0 through all splits: every `step`-th of a range.
 
-    `stop` is the first one not taken; None takes all to the end.
+    `stop` is exclusive; None means the end.
     """
 
     start: int
@@ -163,7 +163,7 @@ def _tasks(
     known: dict[str, ShardInfo],
     part: ShardPart | None = None,
 ) -> Iterator[ShardTask]:
-    """Cut the plan into shards; lazily, since a plan can be long."""
+    """Cut the plan into shards, lazily, because a plan can be long."""
     header = read_header(plan.mixes)
     inputs_key = read_header(plan.tracks).key
     size = settings.shards.clips_per_shard
@@ -187,7 +187,7 @@ def _tasks(
 
 
 def _rows_of(part: ShardPart, clips_per_shard: int) -> Callable[[dict[str, Any]], bool]:
-    """Return what tells, of the plan's rows in order, which ones belong to the part."""
+    """Return a function that tells, for the plan's rows in order, which ones belong to the part."""
     numbers: dict[tuple[str, int], int] = {}
 
     def wanted(values: dict[str, Any]) -> bool:
@@ -203,7 +203,7 @@ def _shard_key(recipes: Sequence[MixRecipe], settings: BuildSettings, inputs_key
 
 
 def _remove_stale(plan: PlanFiles, infos: Sequence[ShardInfo]) -> None:
-    """Delete shards that an earlier plan left and this one does not have."""
+    """Delete shards of an earlier plan that this plan does not have."""
     current = {plan.base / info.path for info in infos}
     for split in SPLITS:
         for path in (plan.shards / split).glob("shard-*.h5"):

@@ -39,7 +39,7 @@ class ShardTask:
 
 @dataclass(frozen=True)
 class ShardOutcome:
-    """What became of a task.
+    """The result of a task.
 
     `info` is None where all clips were rejected: there is no shard then. `reason` says why a
     shard that was there was built anew.
@@ -87,9 +87,9 @@ class _NoClipsError(Exception):
 
 
 def _find_built(task: ShardTask, path: Path) -> ShardInfo | str:
-    """Return the finished shard that is there, or else why it has to be built anew.
+    """Return the finished shard if there is one, else the reason to build it again.
 
-    A shard in which clips were rejected is built again: those deserve another try.
+    A shard with rejected clips is built again: they may succeed now.
     """
     if not path.is_file():
         return ""
@@ -132,7 +132,7 @@ def _write_shard(path: Path, task: ShardTask, rejections: list[Rejection]) -> tu
 
 
 def _check_room(path: Path, task: ShardTask, pairs: int) -> None:
-    """Refuse to begin a shard that the disk cannot take: HDF5 may crash when it finds out."""
+    """Refuse to begin a shard that does not fit on the disk: HDF5 may crash on a full disk."""
     row = 2 * task.settings.clips.samples * np.dtype(task.settings.shards.dtype).itemsize
     stems = sum(len(recipe.stems) for recipe in task.recipes) if task.settings.shards.stems else 0
     needed = row * (len(task.recipes) + pairs + stems)

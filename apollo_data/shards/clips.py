@@ -1,6 +1,6 @@
-"""Recipes to clips: rendered, coded in as few ffmpeg processes as possible, or read as pairs.
+"""Recipes to clips: render and code them in few ffmpeg processes, or read them as pairs.
 
-Shards and live training make their clips here, so that they are the same.
+Shards and live training both use this module, so their clips are the same.
 """
 
 import dataclasses
@@ -19,14 +19,14 @@ from apollo_data.pairing.stage import read_pair
 from apollo_data.records import MixRecipe
 from apollo_data.settings import ClipSettings
 
-_SILENT_PEAK = 1e-5  # -100 dBFS: nothing to restore, and nothing to divide by
+_SILENT_PEAK = 1e-5  # -100 dBFS: no signal to restore or to divide by
 
 
 @dataclass(frozen=True)
 class Clip:
     """A target, (2, samples), with its coded forms in the order of `recipe.codings`.
 
-    `stems` are there if they are to be stored.
+    `stems` are kept only if they are to be stored.
     """
 
     recipe: MixRecipe
@@ -47,14 +47,14 @@ def make_clips(
     root
         The folder that their paths are relative to.
     decoded
-        Where what had to be decoded of the user's own pairs lies.
+        Folder of the decoded files of the user's own pairs.
     settings
         What the samples follow from, beside the recipes.
 
     Returns
     -------
     list
-        For each recipe the clip or, where it cannot be made, why.
+        For each recipe the clip, or the error if it cannot be made.
     """
     rendered = [_render_or_say(recipe, root, decoded, settings) for recipe in recipes]
     to_code = [item for item in rendered if isinstance(item, Clip) and not item.coded]
@@ -75,7 +75,7 @@ def _render_or_say(
 
 def _render(recipe: MixRecipe, root: Path, decoded: Path, settings: ClipSettings) -> Clip:
     rate = settings.sample_rate
-    if (pair := recipe.pair) is not None:  # of the user's own: nobody needs to code it
+    if (pair := recipe.pair) is not None:  # the user's own pair is coded already
         clean, degraded = read_pair(pair, root, decoded, rate)
         return Clip(recipe, clean, (CodedClip(degraded, pair.degraded_kbps),))
     if not (settings.stems and recipe.stems):
@@ -85,7 +85,7 @@ def _render(recipe: MixRecipe, root: Path, decoded: Path, settings: ClipSettings
 
 
 def _code(clips: Sequence[Clip], settings: ClipSettings) -> list[Clip | AudioError]:
-    """Code a batch; where that fails, its halves, until the clip that fails stands alone."""
+    """Code a batch; if that fails, code its halves, down to the clip that fails."""
     jobs = [(clip.target, coding) for clip in clips for coding in clip.recipe.codings]
     if not jobs:
         return list(clips)

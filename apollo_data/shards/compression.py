@@ -1,7 +1,7 @@
-"""How the samples of a shard may be compressed; HDF5 does it, chunk by chunk.
+"""Compression of a shard's samples by HDF5 filters, chunk by chunk.
 
 `none`, `lzf` and `gzip` need h5py alone, `blosc2` the plugin of the extra `compression`.
-The bytes of the samples are shuffled first: high bytes of neighbouring samples are alike.
+The bytes of the samples are shuffled first, because high bytes of neighbours are similar.
 """
 
 import types
@@ -16,12 +16,12 @@ _GZIP_LEVEL = 4
 
 
 def dataset_options(compression: str, origin: str) -> dict[str, Any]:
-    """Return what h5py's ``create_dataset`` is to be told.
+    """Return the options for h5py's ``create_dataset``.
 
     Raises
     ------
     ToolError
-        The plugin is needed and not there; `origin` is the file that it is needed for.
+        The plugin is missing; `origin` is the file that needs it.
     """
     if compression == "none":
         return {}
@@ -33,12 +33,12 @@ def dataset_options(compression: str, origin: str) -> dict[str, Any]:
 
 
 def require_filters(dataset: h5py.Dataset, origin: str) -> None:
-    """Make sure that a dataset can be decompressed.
+    """Check that a dataset can be decompressed.
 
     Raises
     ------
     ToolError
-        The plugin is needed and not there, or the filter is none that this software knows.
+        The plugin is missing, or the filter is unknown to this software.
     """
     plist = dataset.id.get_create_plist()
     for number in range(plist.get_nfilters()):

@@ -1,4 +1,4 @@
-"""What the writer and the reader agree on: names, types, levels."""
+"""Shard layout: names, types and levels that the writer and the reader share."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,14 +28,14 @@ STEM_TYPES: dict[str, Any] = {
 
 
 def common_scale(sides: Sequence[Samples]) -> float:
-    """Return the largest peak of all sides: the factor that both sides are divided by."""
+    """Return the largest peak of all sides, the factor that they are all divided by."""
     return float(max(np.abs(side).max() for side in sides))
 
 
 def stem_scale(stem: Samples, scale: float) -> float:
-    """Return what a stem is divided by beside `scale`: 1, or its peak where it is louder.
+    """Return a stem's own divisor beside `scale`: 1, or its peak if it is louder than the mix.
 
-    A stem can be louder than its mix, and int16 would clip it.
+    A stem can be louder than its mix, and int16 would clip it then.
     """
     return max(1.0, float(np.abs(stem).max()) / scale)
 

@@ -1,4 +1,4 @@
-"""Reading shards."""
+"""The shard reader."""
 
 import json
 import os
@@ -31,8 +31,8 @@ class ShardReader:
     target_index, requested_kbps, actual_kbps, codec_names, scale
         One entry a pair.
     stem_index, stem_classes, stem_scale
-        One entry a stem: which target it belongs to, its class, and what its samples are to be
-        multiplied by; empty in shards without stems.
+        One entry a stem: its target, its class, and the factor for its samples; empty in shards
+        without stems.
     targets, pairs, stems
         How many there are.
 
@@ -113,7 +113,7 @@ class ShardReader:
         return self._codec[pair]
 
     def rows(self, side: str) -> h5py.Dataset:
-        """Return ``codec`` or ``target`` as HDF5 holds it, for readers of many rows."""
+        """Return the HDF5 dataset ``codec`` or ``target``, for reading many rows."""
         return self._file[side]
 
     def read_stem(self, stem: int) -> Samples:
@@ -121,7 +121,7 @@ class ShardReader:
         return to_float(self._file["stem"][stem]) * self.stem_scale[stem]
 
     def coding(self, pair: int) -> Coding:
-        """Return how a pair was to be coded, in full; the columns of /pair say it in short."""
+        """Return a pair's full coding; the columns of /pair hold its main values only."""
         target = int(self.target_index[pair])
         number = pair - int(np.flatnonzero(self.target_index == target)[0])
         return self.recipe(target).codings[number]
@@ -149,7 +149,7 @@ def _open(path: Path) -> h5py.File:
     """Open a shard without a lock: a shard that has its final name is never written again."""
     try:
         if not h5py.is_hdf5(path):
-            with path.open("rb"):  # tells why a file cannot be read
+            with path.open("rb"):  # raises the error of the system if the file cannot be read
                 raise DamagedShardError(f"{path}: is not an HDF5 file, or its beginning is damaged")
         return _open_without_lock(path)
     except FileNotFoundError:

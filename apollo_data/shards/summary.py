@@ -1,4 +1,4 @@
-"""What a shard holds, in numbers."""
+"""Summary of a shard: counts, bitrates, categories."""
 
 import itertools
 from collections import Counter
@@ -10,14 +10,14 @@ import numpy as np
 
 from apollo_data.shards.reader import ShardReader
 
-_MOST_BITRATES = 20  # told apart by summaries; a range gives nearly every pair its own
+_MOST_BITRATES = 20  # listed separately; from a range nearly every pair has its own
 
 
 @dataclass(frozen=True)
 class ShardSummary:
-    """What a shard holds, in numbers; `bitrates` counts pairs by "asked=true" kbit/s.
+    """Summary of a shard; `bitrates` counts pairs by "requested=actual" kbit/s.
 
-    True is the mean, asked is ``vbr`` where it was a quality; codecs other than MP3 are named.
+    Actual is the mean; requested is ``vbr`` for a quality; codecs other than MP3 are named.
     """
 
     path: str
@@ -67,7 +67,7 @@ def _count_bitrates(shard: ShardReader) -> dict[str, int]:
 def _bitrate_lines(
     shard: ShardReader, codec: str, pairs: dict[str, list[int]]
 ) -> Iterator[tuple[str, int]]:
-    """Yield one line a bitrate; one for all where they were drawn from a range."""
+    """Yield one line for each bitrate, or one line for bitrates drawn from a range."""
     if len(pairs) > _MOST_BITRATES:
         texts = list(pairs)
         pairs = {f"{texts[0]}..{texts[-1]}": [pair for own in pairs.values() for pair in own]}

@@ -108,7 +108,7 @@ def _problems(path: Path, row: ShardInfo | None, has_manifest: bool) -> Iterator
     except ApolloError as error:  # a missing plugin, another version, no permission
         yield Problem(str(error).removeprefix(f"{path}: "), UNREADABLE)
     except OSError as error:
-        # HDF5 gives no number where its own checks of the content fail.
+        # HDF5 gives no error number when its own checks of the content fail.
         kind = UNREADABLE if error.errno else DAMAGED
         yield Problem(f"cannot be read ({str(error).splitlines()[0]})", kind)
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
@@ -168,7 +168,7 @@ def _stem_problems(shard: ShardReader, recipes: Sequence[MixRecipe]) -> Iterator
     for target in np.unique(shard.stem_index).tolist():
         own = np.flatnonzero(shard.stem_index == target).tolist()
         error = sum(shard.read_stem(stem) for stem in own) - to_float(shard.read_target(target))
-        # Half a step of int16 for each stem and for the target; a little for float32 sums.
+        # Half a step of int16 for each stem and the target, and the rounding of float32 sums.
         steps = (1.0 + float(shard.stem_scale[own].sum())) * 0.5 / INT16_FULL_SCALE
         if not np.abs(error).max() <= steps + 1e-5:
             yield f"the stems of target {target} do not sum to it"

@@ -1,4 +1,4 @@
-"""Writing a shard, row by row."""
+"""The shard writer."""
 
 import json
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from apollo_data.workspace.manifest import to_json
 
 @dataclass(frozen=True)
 class ShardHead:
-    """What a shard says about itself, beside its rows."""
+    """The root attributes of a shard."""
 
     split: str
     sample_rate: int
@@ -43,7 +43,7 @@ class ShardHead:
 
 
 class ShardWriter:
-    """Write one shard row by row; nothing but the caller's rename makes it final.
+    """Write one shard row by row; the caller renames it when it is complete.
 
     Use as a context manager on a temporary path. `complete` is written last, when the
     block has succeeded.
@@ -52,8 +52,8 @@ class ShardWriter:
     def __init__(self, path: Path, head: ShardHead, targets: int, pairs: int) -> None:
         self._head = head
         # Without a cache each row is written at once, and the file's bytes follow from its rows
-        # alone: a cached row has no place until its handle is closed, which is anybody's guess
-        # where another thread looks at the frames of this one, as Dask's profiler does.
+        # alone. A cached row would get its place when its handle is closed, and that time varies if
+        # another thread holds references to this one's frames, as Dask's profiler does.
         self._file = h5py.File(path, "w", rdcc_nbytes=0, locking=False)
         for name, count in (("target", targets), ("codec", pairs)):
             self._create_sound(name, count)

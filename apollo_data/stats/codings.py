@@ -10,16 +10,16 @@ import numpy as np
 from apollo_data.records import Coding
 from apollo_data.stats.distribution import Distribution
 
-_MOST_BITRATES = 12  # of one codec, told apart; where they come from a range, there are thousands
+_MOST_BITRATES = 12  # bitrates of one codec listed separately; a range has thousands
 _BANDS = 6
 
 
 @dataclass
 class Coded:
-    """The pairs of one codec and requested bitrate, which is NaN where none was asked for.
+    """The pairs of one codec and requested bitrate (NaN if a quality was requested).
 
-    The distributions are filled where there are shards: true bitrates of all pairs, and where
-    the spectra of the measured ones end on the coded and on the clean side.
+    The distributions need shards: true bitrates of all pairs, and the spectral edges of the
+    measured pairs on the coded and the clean side.
     """
 
     codec: str
@@ -35,7 +35,7 @@ Codings = dict[str, Coded]
 
 
 def coding_label(codec: str, requested_kbps: float) -> str:
-    """Name a codec and bitrate; one that no bitrate was asked of by the codec alone.
+    """Return a codec and bitrate as a label; the codec alone if no bitrate was requested.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def coding_label(codec: str, requested_kbps: float) -> str:
 
 
 def coded_of(codings: Codings, codec: str, requested_kbps: float) -> Coded:
-    """Return what is known of the pairs of one codec and requested bitrate."""
+    """Return the pairs of one codec and requested bitrate."""
     label = coding_label(codec, requested_kbps)
     return codings.setdefault(label, Coded(codec, float(requested_kbps)))
 

@@ -1,6 +1,6 @@
 """Statistics of a working folder, a folder of shards or a plan, read one shard at a time.
 
-What grows with the data set are a few numbers a clip. Sound is measured on a sample of the
+Memory grows by a few numbers a clip. Sound is measured on a sample of the
 pairs, evenly spaced over each split's pairs in the order of their codec and bitrate, so that
 every bitrate has its share and the same data set always gives the same figures.
 """
@@ -32,7 +32,7 @@ SOUND_NAMES = tuple(
 
 @dataclass
 class SplitStatistics:
-    """What is known of one split; scale and sound need shards.
+    """Statistics of one split; scale and sound need shards.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class SplitStatistics:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Statistics of `path` by split; without shards they are of its recipes alone."""
+    """Statistics of `path` by split; without shards they cover its recipes only."""
 
     path: Path
     has_shards: bool

@@ -1,4 +1,4 @@
-"""What chance decided: counts over recipes, one recipe at a time."""
+"""Counts over recipes: stems per mix, classes, categories, songs, gains."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""One PNG sheet that shows a data set at a glance."""
+"""The statistics sheet: one PNG with all panels."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def draw_sheet(statistics: Statistics, path: Path) -> None:
-    """Write the sheet as a PNG, whole or not at all; what needs shards is left out without them."""
+    """Write the sheet as a PNG; panels that need shards are left out without them."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

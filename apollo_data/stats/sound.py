@@ -1,4 +1,4 @@
-"""What one pair sounds like: peaks, loudness and where the codec cuts the spectrum off."""
+"""Measures of one pair: peaks, loudness and the codec's spectral edge."""
 
 import functools
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ def loudness_lufs(audio: Samples, rate: int) -> float:
 
 @functools.cache
 def _meter(rate: int) -> Any:
-    import pyloudnorm  # here, since it takes most of a second
+    import pyloudnorm  # imported here: it takes most of a second
 
     return pyloudnorm.Meter(rate)
 
@@ -93,7 +93,7 @@ def spectral_edge_hz(frequencies: Power, coded: Power, clean: Power) -> float:
     """Return the highest frequency at which the coded spectrum is within 20 dB of the clean one.
 
     Frequencies at which the clean spectrum is not 20 dB above the rounding noise of 16-bit
-    samples do not count: both sides hold that noise, so nothing could be seen to be missing.
+    samples are ignored: both sides hold that noise, so a missing band could not be seen.
     NaN if no frequency is left.
     """
     noise = _ROUNDING_POWER / frequencies[-1]  # spread evenly up to half the sample rate
