@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import socket
+import stat
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -24,9 +25,16 @@ def whole_file(final: Path) -> Iterator[Path]:
 
     The content is flushed to disk before the rename, so that a crash leaves either the
     old file, the new one or none, and never half of one. If the block raises, the
-    temporary file is removed and `final` stays as it was.
+    temporary file is removed and `final` stays as it was. A link is followed: the file that it
+    names is replaced, not the link.
+
+    Raises
+    ------
+    DataError
+        `final` is a folder, a device, a pipe or a socket. Renaming over a device as root would
+        replace the device itself.
     """
-    final = Path(final)
+    final = _plain_place(Path(final))
     final.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
         prefix=f".{_beginning(final.name)}.", suffix=PARTIAL_SUFFIX, dir=final.parent
@@ -41,6 +49,14 @@ def whole_file(final: Path) -> Iterator[Path]:
         os.replace(temporary, final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _plain_place(final: Path) -> Path:
+    """Return where a file is really written; refuse to replace what is not a plain file."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(final.stat().st_mode):
+            raise DataError(f"{final}: is not a plain file and is not replaced; name another file")
+    return Path(os.path.realpath(final)) if final.is_symlink() else final
 
 
 def _beginning(name: str) -> str:

@@ -1,11 +1,20 @@
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from apollo_data.errors import BusyError
-from apollo_data.storage import folder_lock, key_of, remove_partials, sha256_file, whole_file
+from apollo_data.errors import BusyError, DataError
+from apollo_data.storage import (
+    folder_lock,
+    key_of,
+    remove_partials,
+    sha256_file,
+    whole_file,
+    write_text,
+)
 
 
 def fail_halfway(final: Path) -> None:
@@ -77,3 +86,27 @@ def test_sha256_is_the_standard_one(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_file(tmp_path / "abc") == expected
+
+
+def test_only_plain_files_are_replaced_and_links_are_followed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "socket-link").symlink_to("pipe")
+    for name in ("pipe", "folder", "socket-link"):
+        with pytest.raises(DataError, match="is not a plain file and is not replaced"):
+            write_text(tmp_path / name, "x")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match="symbolic links"):
+        write_text(tmp_path / "loop", "x")
+    (tmp_path / "link").symlink_to("folder/new")
+    write_text(tmp_path / "link", "x")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "folder" / "new").read_text() == "x"
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("name", ["ж" * 120, "n" * 255, os.fsdecode(b"\xff" * 250)])
+def test_names_as_long_as_the_disk_takes_can_be_written(tmp_path: Path, name: str) -> None:
+    write_text(tmp_path / name, "x")
+    assert (tmp_path / name).read_text() == "x"
