@@ -18,7 +18,7 @@ residual = true
 [training]
 batch_size = 2
 crop_seconds = 0.5
-batches_per_epoch = 20
+batches_per_epoch = 5
 max_epochs = 1
 [training.loss]
 adversarial = 0.0
@@ -59,11 +59,11 @@ def test_the_readme_from_nothing_to_scores(
         *("demo", "sad", "build-h5", "inspect", "verify", "mix", "stats", "export")
     }
     assert "are whole" in shown["verify"]
-    for split, targets in (("train", 100), ("valid", 10), ("test", 8)):
+    for split, targets in (("train", 64), ("valid", 8), ("test", 4)):
         assert re.search(rf"{split} +\d+ +{targets} ", shown["build-h5"])
     assert len(list(tmp_path.glob("data/mine/previews/*.wav"))) == 8
     assert (tmp_path / "sheet.png").stat().st_size > 10_000
-    assert len(list(tmp_path.glob("elsewhere/clean/train_*.wav"))) == 100
+    assert len(list(tmp_path.glob("elsewhere/clean/train_*.wav"))) == 64
     (program,) = blocks("python")
     monkeypatch.chdir(tmp_path)
     exec(compile(program, "README.md", "exec"), {})
