@@ -1,25 +1,16 @@
-"""The README's commands, one after the other, on a demo small enough for a test."""
+"""The README's commands, one after the other, as they stand there; then a small network."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-PIPELINE = """
-source = "demo"
-[demo]
-songs = 6
-seconds = 8.0
-[mixing]
-clip_seconds = 1.0
-[shards]
-train_clips = 8
-valid_clips = 2
-clips_per_shard = 4
-[evaluation]
-per_category = 1
+README = Path("README.md").read_text(encoding="utf-8")
+TINY_NETWORK = """
 [network]
 feature_dim = 16
 layers = 1
@@ -27,6 +18,7 @@ residual = true
 [training]
 batch_size = 2
 crop_seconds = 0.5
+batches_per_epoch = 5
 max_epochs = 1
 [training.loss]
 adversarial = 0.0
@@ -35,13 +27,19 @@ waveform = 1.0
 """
 
 
-@pytest.mark.slow
-def test_from_nothing_to_scores(tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(PIPELINE)
+def blocks(language: str) -> list[str]:
+    """Code blocks of the section that a newcomer types in."""
+    section = README.split("## The first ten minutes", 1)[1].split("\n## ", 1)[0]
+    return re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
 
-    def run(program: str, *arguments: str, status: int = 0) -> str:
+
+@pytest.mark.slow
+def test_the_readme_from_nothing_to_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*words: str, status: int = 0) -> str:
         done = subprocess.run(
-            [Path(sys.executable).parent / program, *arguments],
+            [Path(sys.executable).parent / words[0], *words[1:]],
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -50,17 +48,34 @@ def test_from_nothing_to_scores(tmp_path: Path) -> None:
         assert done.returncode == status, done.stderr
         return done.stdout
 
-    run("apollo-data", "build-h5", "--config", "tiny.toml", "--workers", "2")
-    assert "are whole" in run("apollo-data", "verify", "data/tiny/shards")
-    for split in ("train", "valid", "test"):
-        assert list((tmp_path / "data/tiny/shards" / split).glob("shard-*.h5"))
-    activity = json.loads(run("apollo-data", "sad", "--in", "data/tiny", "--json"))
-    assert len(activity) == 12  # 11 stem classes and all of them together
-    assert "1 epochs (all 1 epochs done)" in run("apollo-model", "train", "--config", "tiny.toml")
-    run("apollo-model", "train", "--config", "tiny.toml", status=1)
-    shown = run("apollo-model", "eval", "--config", "tiny.toml")
-    assert "best - codec" in shown
-    summary = json.loads((tmp_path / "runs/tiny/eval/summary.json").read_text())
+    (pipeline,) = blocks("toml")
+    (tmp_path / "mine.toml").write_text(pipeline)
+    shown = {}
+    for line in "".join(blocks("sh")[:3]).splitlines():
+        words = shlex.split(line, comments=True)
+        if words and words[0] == "apollo-data":
+            shown[words[1]] = run(*words)
+    assert set(shown) == {
+        *("demo", "sad", "build-h5", "inspect", "verify", "mix", "stats", "export")
+    }
+    assert "are whole" in shown["verify"]
+    for split, targets in (("train", 64), ("valid", 8), ("test", 4)):
+        assert re.search(rf"{split} +\d+ +{targets} ", shown["build-h5"])
+    assert len(list(tmp_path.glob("data/mine/previews/*.wav"))) == 8
+    assert (tmp_path / "sheet.png").stat().st_size > 10_000
+    assert len(list(tmp_path.glob("elsewhere/clean/train_*.wav"))) == 64
+    (program,) = blocks("python")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "README.md", "exec"), {})
+    assert json.loads(capsys.readouterr().out.partition(" ")[2])["split"] == "train"
+
+    with (tmp_path / "mine.toml").open("a") as file:
+        file.write(TINY_NETWORK)
+    train = ("apollo-model", "train", "--config", "mine.toml")
+    assert "1 epochs (all 1 epochs done)" in run(*train)
+    run(*train, status=1)
+    assert "best - codec" in run("apollo-model", "eval", "--config", "mine.toml")
+    summary = json.loads((tmp_path / "runs/mine/eval/summary.json").read_text())
     assert list(summary["systems"]) == ["codec", "best"]
     bitrates = summary["systems"]["best"]["by_bitrate"]
     assert list(bitrates) == ["24", "32", "48", "64", "96", "128"]
