@@ -1,10 +1,14 @@
 """The sections of a pipeline file that training reads; every default stands here."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from apollo_data.settings.data_sections import Section
+
+MetricName = Literal["si_snr", "sdr", "spectral", "lsd", "visqol"]
+"""Scores of a validation: SI-SNR and SDR in dB, the multi-resolution STFT error that training
+lowers, the log-spectral distance in dB, ViSQOL."""
 
 
 class NetworkSettings(Section):
@@ -15,6 +19,8 @@ class NetworkSettings(Section):
     layers: PositiveInt = 6
     residual: bool = False
     """Predict a correction to the input spectrum, zero at first, instead of the whole spectrum."""
+    causal: bool = False
+    """Convolve over the past only, so that `apollo-model stream` can run the network."""
 
 
 class LossSettings(Section):
@@ -28,22 +34,35 @@ class LossSettings(Section):
 
 
 class TrainingSettings(Section):
-    """The paper's training (section III-C); one process."""
+    """The paper's training (section III-C); docs/training.md explains each setting.
+
+    A step takes ``batch_size * accumulate_steps * processes`` pairs.
+    """
 
     seed: int = 0
     batch_size: PositiveInt = 1
+    """Pairs that one process computes at once."""
+    accumulate_steps: PositiveInt = 1
+    """Batches whose gradients one process adds up to a step; saves memory, not time."""
     crop_seconds: PositiveFloat | None = None
     """Length of a random crop from each clip; the whole clip when not set."""
     max_epochs: PositiveInt = 500
     max_minutes: PositiveFloat | None = None
-    """Ends training after the validation that follows this time, for machines of unknown speed."""
+    """Training stops after this time, with a last validation; for machines of unknown speed."""
     batches_per_epoch: PositiveInt | None = None
-    """The whole training split when not set."""
+    """Steps in an epoch; the whole training split when not set."""
     live: bool = False
     """Mix and code the training clips as they are needed, new ones in each epoch, instead of
     reading shards; see docs/loading.md. Validation reads its shards all the same."""
     loader_workers: Annotated[int, Field(ge=0)] = 0
     """Processes that read ahead, or mix; 0 does it between the steps."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the networks' forward and backward pass. ``auto`` is bfloat16 on a GPU that
+    has it and float32 elsewhere. Weights, STFTs and losses are float32 in any case."""
+    compile: bool = False
+    """Compile the network with torch.compile."""
+    activation_checkpointing: bool = False
+    """Compute the network's activations again in the backward pass: less memory, more time."""
     generator_learning_rate: PositiveFloat = 1e-3
     discriminator_learning_rate: PositiveFloat = 1e-4
     betas: tuple[float, float] = (0.5, 0.99)
@@ -52,6 +71,27 @@ class TrainingSettings(Section):
     """The learning rates are multiplied by this every `decay_epochs` epochs."""
     decay_epochs: PositiveInt = 2
     gradient_norm: PositiveFloat = 5.0
+    """Gradients of a larger norm are scaled down to it."""
+    discriminator_warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """The discriminator is trained alone for so many steps, before the network changes."""
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Average the weights over the steps with this decay; validate and keep the average."""
+    validation_metrics: tuple[MetricName, ...] = ("si_snr", "sdr", "lsd")
+    """What each validation measures, beside `choose_by`."""
+    choose_by: MetricName = "si_snr"
+    """The best network is the one with the best of this; early stopping heeds it too."""
+    keep_best: PositiveInt = 1
+    """How many of the best networks are kept."""
     patience_epochs: PositiveInt = 20
-    """Training stops after this many epochs without a better validation loss."""
+    """Training stops after this many epochs without a better validation."""
+    checkpoint_minutes: PositiveFloat = 10.0
+    """The state is saved this often, and after each epoch."""
+    checkpoint_steps: PositiveInt | None = None
+    """The state is saved after this many steps, too."""
+    keep_steps: PositiveInt | None = None
+    """Every so many steps the state is saved and kept for good."""
+    log_steps: PositiveInt = 10
+    """On a GPU, losses and norms are fetched once in so many steps; fetching them waits for it."""
+    max_bad_steps: PositiveInt = 10
+    """Training stops after so many steps in a row in which one network's gradient is not finite."""
     loss: LossSettings = LossSettings()

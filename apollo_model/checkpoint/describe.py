@@ -1,47 +1,65 @@
-"""What a checkpoint holds, as rows, JSON or a model card."""
+"""What a checkpoint holds, as table rows, JSON or a model card."""
 
-import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from apollo_data.storage import sha256_file
-from apollo_model.checkpoint.formats import NETWORK_KEY, load_network, read_metadata
+from apollo_model.checkpoint.formats import KIND_KEY, NETWORK_KEY, load_checkpoint
 from apollo_model.checkpoint.hub import fetch_checkpoint, is_hub_name
+from apollo_model.checkpoint.kinds import KINDS, kind_of
 
 _PAPER = "https://arxiv.org/abs/2409.08514"
+_LONGEST_SHOWN = 100
+_SETTING_NAMES = {
+    "sample_rate": ("sample rate", " Hz"),
+    "window_ms": ("window", " ms"),
+    "feature_dim": ("N (feature_dim)", ""),
+    "layers": ("B (layers)", ""),
+}
 
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """A checkpoint's network, and all that was written beside it.
+    """A checkpoint's network, and what was stored beside it.
 
     Attributes
     ----------
     file_format
         safetensors or torch.
-    form
-        published (the spectrum anew) or residual (a correction).
+    kind
+        The network's kind: apollo, or another of `apollo_model.checkpoint.kinds.KINDS`.
+    place
+        Keys that lead to the weights in the file; empty where the file holds nothing else.
+    settings
+        The network's own: what its class was built with.
     context_seconds
-        How far the network sees to each side; a causal one sees the past only.
+        How far the network looks to each side; a causal one looks at the past only.
     metadata
-        Texts stored beside the weights (scores, settings, the shards' hash), those of the
-        network itself left out.
+        Texts stored beside the weights (scores, settings, the shards' hash), without those
+        that describe the network itself.
     """
 
     path: str
     bytes: int
     sha256: str
     file_format: str
-    sample_rate: int
-    window_ms: int
-    feature_dim: int
-    layers: int
-    form: str
-    causal: bool
+    kind: str
+    place: str
+    settings: dict[str, int | bool]
     parameters: int
     context_seconds: float
     metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def form(self) -> str:
+        """The output's form: residual (a correction of the input) or published (all anew)."""
+        return "residual" if self.settings.get("residual") else "published"
+
+    @property
+    def causal(self) -> bool:
+        """Whether the network looks at the past only."""
+        return bool(self.settings.get("causal"))
 
 
 def describe_checkpoint(name: Path | str) -> CheckpointInfo:
@@ -50,41 +68,47 @@ def describe_checkpoint(name: Path | str) -> CheckpointInfo:
     Raises
     ------
     DataError
-        It cannot be read, or holds no Apollo network.
+        It cannot be read, or holds no known network.
     """
     path = fetch_checkpoint(str(name)) if is_hub_name(name) else Path(name)
-    network = load_network(path)
-    with path.open("rb") as source:
-        file_format = "safetensors" if source.read(9)[8:] == b"{" else "torch"
+    checkpoint = load_checkpoint(path)
+    network = checkpoint.network
     context = network.context_frames * network.hop_samples / network.sample_rate
     return CheckpointInfo(
         path=str(name),
         bytes=path.stat().st_size,
         sha256=sha256_file(path),
-        file_format=file_format,
-        sample_rate=network.sample_rate,
-        window_ms=network.window_ms,
-        feature_dim=network.feature_dim,
-        layers=network.layers,
-        form="residual" if network.residual else "published",
-        causal=network.causal,
+        file_format=checkpoint.file_format,
+        kind=kind_of(network),
+        place=checkpoint.place,
+        settings=network.settings,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         context_seconds=round(context, 3),
-        metadata={k: v for k, v in sorted(read_metadata(path).items()) if k != NETWORK_KEY},
+        metadata={
+            key: text
+            for key, text in sorted(checkpoint.metadata.items())
+            if key not in (NETWORK_KEY, KIND_KEY)
+        },
     )
 
 
 def info_rows(info: CheckpointInfo) -> list[list[str]]:
-    """Return names and values for a table; longer texts of the metadata by their length."""
+    """Return names and values for a table; of long texts only their length."""
     rows = [
         ["format", info.file_format],
         ["size", f"{info.bytes / 1e6:.1f} MB"],
         ["SHA-256", info.sha256],
-        ["sample rate", f"{info.sample_rate} Hz"],
-        ["window", f"{info.window_ms} ms"],
-        ["N (feature_dim)", str(info.feature_dim)],
-        ["B (layers)", str(info.layers)],
-        ["form", info.form],
+        ["kind", info.kind],
+    ]
+    if info.place:
+        rows.append(["weights found in", info.place])
+    for name, value in info.settings.items():
+        title, unit = _SETTING_NAMES.get(name, (name, ""))
+        if not isinstance(value, bool):
+            rows.append([title, f"{value}{unit}"])
+    if "residual" in info.settings:
+        rows.append(["form", info.form])
+    rows += [
         ["causal", "yes" if info.causal else "no"],
         ["context", f"{info.context_seconds:g} s {'before' if info.causal else 'on each side'}"],
         ["parameters", f"{info.parameters:,}"],
@@ -94,28 +118,41 @@ def info_rows(info: CheckpointInfo) -> list[list[str]]:
 
 def _short(text: str) -> str:
     lines = text.strip().splitlines()
-    return text.strip() if len(lines) <= 1 else f"({len(lines)} lines; --json shows them)"
+    if len(lines) > 1:
+        return f"({len(lines)} lines; --json shows them)"
+    shown = text.strip()
+    return (
+        shown if len(shown) <= _LONGEST_SHOWN else f"({len(shown)} characters; --json shows them)"
+    )
 
 
 def model_card(info: CheckpointInfo) -> str:
     """Return a README for the hub, with what the checkpoint itself knows."""
-    values = "\n".join(f"| {name} | {value} |" for name, value in info_rows(info))
-    front = {"library_name": "apollo-toolkit", "tags": ["audio", "music-restoration", "apollo"]}
+    cells = [[name, value.replace("|", "\\|")] for name, value in info_rows(info)]
+    values = "\n".join(f"| {name} | {value} |" for name, value in cells)
+    front = {"library_name": "apollo-toolkit", "tags": ["audio", "music-restoration", info.kind]}
     head = "\n".join(f"{name}: {json.dumps(value)}" for name, value in front.items())
     settings = info.metadata.get("settings", "").strip()
     trained = f"\n## Training settings\n\n```toml\n{settings}\n```\n" if settings else ""
     name = Path(info.path).name
+    form = f", {info.form} form" if "residual" in info.settings else ""
     return f"""---
 {head}
 ---
 
-# Apollo, {info.form} form{", causal" if info.causal else ""}
+# {KINDS[info.kind].title}{form}{", causal" if info.causal else ""}
 
 Restores music that was coded with loss ([paper]({_PAPER})). Input and output: sound at
-{info.sample_rate} Hz, each channel by itself.
+{info.settings["sample_rate"]} Hz, each channel by itself.
 
 ```sh
 apollo-model restore song.mp3 --out restored.wav --checkpoint {name}
+```
+
+```python
+from apollo_model.checkpoint import load_network
+
+network = load_network("{name}")
 ```
 
 | | |
@@ -125,5 +162,7 @@ apollo-model restore song.mp3 --out restored.wav --checkpoint {name}
 
 
 def info_json(info: CheckpointInfo) -> str:
-    """Return all of it as JSON."""
-    return json.dumps(dataclasses.asdict(info), indent=2)
+    """Return all of it as JSON; the network's settings stand among the other values."""
+    content = {**vars(info), **info.settings, "form": info.form, "causal": info.causal}
+    del content["settings"]
+    return json.dumps(content, indent=2, ensure_ascii=False)

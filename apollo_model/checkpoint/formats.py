@@ -1,15 +1,13 @@
-"""Networks from every checkpoint format in circulation, and out as safetensors.
+"""Load networks from every checkpoint format in circulation, and save them as safetensors.
 
-Read are safetensors and torch files that hold `{"state_dict"}` (the official release and
-trainers, which prefix the names), `{"model_state_dict"}` or the bare weights. A torch file
-is a pickle, which may hold any program; it is read by torch's restricted reader, which
-builds tensors and plain containers and runs nothing.
+Read are safetensors and torch files. A torch file may hold the weights themselves or keep
+them under any key, with any prefix, beside whatever a trainer stores; our own training states
+are read too. docs/checkpoints.md lists the formats.
 """
 
 import json
-import pickle
-import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,75 +19,123 @@ from torch import Tensor
 
 from apollo_data.errors import DataError
 from apollo_data.storage import whole_file
+from apollo_model.checkpoint.find_weights import Choice, FoundWeights, choose, find_networks
 from apollo_model.checkpoint.hub import fetch_checkpoint, is_hub_name
-from apollo_model.network.apollo import BANDS, Apollo
+from apollo_model.checkpoint.kinds import KINDS, Network, NetworkKind, build, kind_of
+from apollo_model.checkpoint.plain_values import plain_texts
+from apollo_model.checkpoint.training_state import (
+    is_training_state,
+    network_settings,
+    state_texts,
+)
+from apollo_model.checkpoint.unpickle import RefusedError, read_torch_file
 
 NETWORK_KEY = "network"
 """Metadata entry with the network's settings as JSON."""
 
-_LANDMARK = "BN.0.1.weight"
-_SAMPLE_RATE = 44100
+KIND_KEY = "kind"
+"""Metadata entry with the network's kind; checkpoints without it hold an Apollo network."""
+
+_DEFAULT_KIND = "apollo"
 _SHOWN_NAMES = 3
 
 
-class _NetworkMetadata(pydantic.BaseModel):
-    """What `save_network` writes; the limits keep a strange file from asking for all memory."""
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint's network, and what was stored beside it.
 
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+    Attributes
+    ----------
+    file_format
+        safetensors or torch.
+    place
+        Where in the file the weights were, as keys joined by "/"; empty for the file itself.
+    metadata
+        Texts: those of safetensors, or the plain values that a torch file holds.
+    """
 
-    sample_rate: int = pydantic.Field(gt=0, le=768_000)
-    window_ms: int = pydantic.Field(gt=0, le=100)
-    feature_dim: int
-    layers: int
-    residual: bool
-    causal: bool
+    network: Network
+    file_format: str
+    place: str
+    metadata: dict[str, str]
 
 
-def load_network(path: Path | str, device: torch.device | str = "cpu") -> Apollo:
+def load_network(
+    path: Path | str, device: torch.device | str = "cpu", weights: Choice = "auto"
+) -> Network:
     """Read a network with all its weights, ready for use.
 
     A name such as "JusperLee/Apollo" that is no file here is fetched from the Hugging Face hub.
-    Only our own safetensors tell whether a network is residual or causal; for all other
-    formats the size is read off the weights, and the rest is as published, at 44.1 kHz.
-    Weights are converted to float32.
+    Only our own files tell whether a network is residual or causal. For all others the size is
+    read off the weights, and the rest is as published, at 44.1 kHz. Weights are converted to
+    float32.
+
+    Parameters
+    ----------
+    path : Path or str
+        A file, or a name on the hub.
+    device : torch.device or str
+        Where the network is put. It does not matter where it was saved.
+    weights : {"auto", "raw", "ema"}
+        Which weights of a training state to take: those as trained, their moving average, or
+        the average where there is one.
 
     Raises
     ------
     DataError
         There is no such file, it is damaged, would run code, or holds other names or
-        shapes than an Apollo network.
+        shapes than a known network.
     ToolError
         It is a name on the hub, and the package that fetches it is not installed.
     """
+    return load_checkpoint(path, weights).network.to(device)
+
+
+def load_checkpoint(path: Path | str, weights: Choice = "auto") -> Checkpoint:
+    """Read a network as `load_network` does, and return what was stored beside it too."""
     path = fetch_checkpoint(str(path)) if is_hub_name(path) else Path(path)
-    weights, metadata = _read(path)
-    state = _network_part(path, weights)
-    network = _new_network(path, state, metadata)
-    _check_names(path, network.state_dict(), state)
+    content, texts = _read(path)
+    found = _find(path, content, weights)
+    stated = _stated_network(content, texts)
+    kind = _kind_named(path, stated.get(KIND_KEY, found.kind))
+    state = _float_weights(path, found)
+    network = _new_network(path, kind, state, stated.get(NETWORK_KEY))
+    _check_names(path, kind, network.state_dict(), state)
     network.load_state_dict(state)
-    return network.to(device).eval()
+    file_format = "torch" if texts is None else "safetensors"
+    return Checkpoint(network.eval(), file_format, found.place, _texts(content, texts))
 
 
-def save_network(network: Apollo, path: Path | str, metadata: Mapping[str, str]) -> None:
+def save_network(
+    network: Network,
+    path: Path | str,
+    metadata: Mapping[str, str],
+    dtype: torch.dtype = torch.float32,
+) -> None:
     """Write a network's weights and settings as safetensors, whole or not at all.
 
     Parameters
     ----------
     network : Apollo
-        May lie on any device.
+        Or any other of `KINDS`. May lie on any device.
     path : Path or str
-        Its folder is made if need be.
+        Missing folders are made.
     metadata : mapping of str to str
-        Stored beside the weights, and given back by `read_metadata`; the entry "network"
-        is always the network's own settings.
+        Stored beside the weights, and given back by `read_metadata`. The entries "network"
+        and "kind" are always the network's own.
+    dtype : torch.dtype
+        Type of the stored weights; a loaded network always has float32.
 
     Raises
     ------
     DataError
         The file cannot be written.
     """
-    texts = {**metadata, NETWORK_KEY: json.dumps(network.settings)}
-    weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    texts = {**metadata, NETWORK_KEY: json.dumps(network.settings), KIND_KEY: kind_of(network)}
+    weights = {
+        name: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
+        for name, value in network.state_dict().items()
+    }
     try:
         with whole_file(Path(path)) as temporary:
             safetensors.torch.save_file(weights, temporary, texts)
@@ -98,18 +144,18 @@ def save_network(network: Apollo, path: Path | str, metadata: Mapping[str, str])
 
 
 def read_metadata(path: Path | str) -> dict[str, str]:
-    """Return the texts stored beside the weights of safetensors; other formats have none.
+    """Return what is stored beside the weights: safetensors' texts, a torch file's plain values.
 
     Raises
     ------
     DataError
-        There is no such file, or it is damaged.
+        There is no such file, it is damaged, or would run code.
     """
-    return _read(Path(path))[1]
+    return _texts(*_read(Path(path)))
 
 
-def _read(path: Path) -> tuple[dict[Any, Any], dict[str, str]]:
-    """Return what a file of either kind holds, and its metadata."""
+def _read(path: Path) -> tuple[Any, dict[str, str] | None]:
+    """Return what a file holds, and the texts of safetensors; None for a torch file."""
     try:
         with path.open("rb") as source:
             head = source.read(9)
@@ -123,9 +169,7 @@ def _read(path: Path) -> tuple[dict[Any, Any], dict[str, str]]:
         raise DataError(f"{path}: is empty, expected a checkpoint; fetch or save it again")
     if head[8:] == b"{":  # safetensors: 8 bytes of length, then a JSON object
         return _read_safetensors(path)
-    if head[0] == 0x80 and head[1:2] > b"\x02":  # torch itself writes protocol 2
-        raise _refusal(path, "a plain pickle")
-    return _read_torch(path), {}
+    return _read_torch(path), None
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -134,36 +178,24 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             weights = {name: source.get_tensor(name) for name in source.keys()}  # noqa: SIM118
             return weights, dict(source.metadata() or {})
     except (OSError, safetensors.SafetensorError) as error:
-        raise _damaged(path, error) from None
+        raise _damaged(path, _first_sentence(error)) from None
 
 
-def _read_torch(path: Path) -> dict[Any, Any]:
+def _read_torch(path: Path) -> Any:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch has no common error for damaged files
-        if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            raise _refusal(path, found[1]) from None
-        raise _damaged(path, error) from None
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: holds a {type(content).__name__}, expected a network's weights")
-    for key in ("state_dict", "model_state_dict"):
-        if isinstance(content.get(key), dict):
-            inner: dict[Any, Any] = content[key]
-            return inner
-    return content
+        return read_torch_file(path)
+    except RefusedError as error:
+        raise DataError(
+            f"{path}: refused, because it holds more than weights ({error}) and loading that could"
+            " run code; ask for its weights as safetensors"
+        ) from None
+    except MemoryError:
+        raise DataError(f"{path}: needs more memory than there is") from None
+    except Exception:  # torch has no common error for damaged files, and its texts mislead
+        raise _damaged(path, "not in a format of torch or safetensors") from None
 
 
-def _refusal(path: Path, what: str) -> DataError:
-    return DataError(
-        f"{path}: refused, because it holds more than weights ({what}) and loading that could"
-        " run code; ask for its weights as safetensors"
-    )
-
-
-def _damaged(path: Path, error: Exception) -> DataError:
-    # torch's own text goes on to recommend loading without the restriction.
-    unknown = isinstance(error, pickle.UnpicklingError)
-    reason = "not in a format of torch or safetensors" if unknown else _first_sentence(error)
+def _damaged(path: Path, reason: str) -> DataError:
     return DataError(f"{path}: is damaged or no checkpoint ({reason}); fetch or save it again")
 
 
@@ -172,70 +204,86 @@ def _first_sentence(error: Exception) -> str:
     return lines[0].split(". ")[0] if lines else type(error).__name__
 
 
-def _network_part(path: Path, content: dict[Any, Any]) -> dict[str, Tensor]:
-    """Return the generator's weights in float32, without the prefix that trainers give them."""
-    names = [name for name in content if isinstance(name, str) and name.endswith(_LANDMARK)]
-    if not names:
-        raise DataError(
-            f"{path}: holds no Apollo network (no {_LANDMARK}); found {_some(map(str, content))}"
-        )
-    prefix = min(names, key=len).removesuffix(_LANDMARK)
-    state = {}
-    for name, value in content.items():
-        if not isinstance(name, str) or not name.startswith(prefix):
-            continue
-        if not isinstance(value, Tensor):
-            raise DataError(
-                f"{path}: {name} is a {type(value).__name__}, expected a tensor of weights"
-            )
-        state[name.removeprefix(prefix)] = value.float()
-    return state
-
-
-def _new_network(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> Apollo:
-    """Return a network of the size that the weights have, as the metadata describes it."""
-    size = _size_of(path, state)
-    settings: dict[str, Any] = dict(size)
-    if NETWORK_KEY in metadata:
-        try:
-            settings = _NetworkMetadata.model_validate_json(metadata[NETWORK_KEY]).model_dump()
-        except pydantic.ValidationError as error:
-            reason = error.errors()[0]
-            place = ".".join(map(str, reason["loc"])) or NETWORK_KEY
-            raise DataError(f"{path}: metadata {place}: {reason['msg']}") from None
-        for name in ("feature_dim", "layers"):
-            if settings[name] != size[name]:
-                raise DataError(
-                    f"{path}: metadata {name} is {settings[name]}, its weights have {size[name]}"
-                )
+def _find(path: Path, content: Any, weights: Choice) -> FoundWeights:
+    found = find_networks(content)
+    if not found:
+        landmarks = " or ".join(kind.landmark for kind in KINDS.values())
+        if not isinstance(content, Mapping):
+            held = f"holds a {type(content).__name__}, expected a network's weights"
+            raise DataError(f"{path}: {held} (with {landmarks})")
+        names = _some(map(str, content))
+        raise DataError(f"{path}: holds no known network (no {landmarks}); found {names}")
     try:
-        # Loading must not disturb the random numbers of whoever loads.
-        with torch.random.fork_rng(devices=[]):
-            return Apollo(**settings)
+        return choose(found, weights)
     except ValueError as error:
         raise DataError(f"{path}: {error}") from None
 
 
-def _size_of(path: Path, state: dict[str, Tensor]) -> dict[str, int]:
-    """Read N, the depth, and from the bands' bins the window, off the weights."""
-    inputs = [state.get(f"BN.{band}.1.weight", torch.empty(0)).shape for band in range(BANDS)]
-    if any(len(shape) != 3 for shape in inputs):
-        raise DataError(f"{path}: BN.*.1.weight are not the 1x1 convolutions of {BANDS} bands")
-    bins = sum((shape[1] - 1) // 2 for shape in inputs)
-    layers = {int(found[1]) for name in state if (found := re.match(r"net\.(\d{1,3})\.", name))}
+def _stated_network(content: Any, texts: dict[str, str] | None) -> dict[str, str]:
+    """Return what one of our own files says about its network, as texts."""
+    if texts is not None:
+        return texts
+    return {NETWORK_KEY: network_settings(content)} if is_training_state(content) else {}
+
+
+def _texts(content: Any, texts: dict[str, str] | None) -> dict[str, str]:
+    if texts is not None:
+        return texts
+    return state_texts(content) if is_training_state(content) else plain_texts(content)
+
+
+def _kind_named(path: Path, name: str) -> NetworkKind:
+    if name not in KINDS:
+        known = ", ".join(KINDS)
+        raise DataError(
+            f"{path}: holds a network of kind {name!r}; this version knows {known}; update it"
+        )
+    return KINDS[name]
+
+
+def _float_weights(path: Path, found: FoundWeights) -> dict[str, Tensor]:
+    for name, value in found.weights.items():
+        if not isinstance(value, Tensor):
+            shown = type(value).__name__
+            raise DataError(f"{path}: {name} is a {shown}, expected a tensor of weights")
     return {
-        "sample_rate": _SAMPLE_RATE,
-        "window_ms": round(2 * (bins - 1) * 1000 / _SAMPLE_RATE),
-        "feature_dim": inputs[0][0],
-        "layers": max(layers, default=0) + 1,
+        name: value.detach().float() if value.is_floating_point() else value.detach()
+        for name, value in found.weights.items()
     }
 
 
-def _check_names(path: Path, expected: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+def _new_network(
+    path: Path, kind: NetworkKind, state: dict[str, Tensor], stated: str | None
+) -> Any:
+    """Return a network of the size that the weights have, with the settings that are stated."""
+    try:
+        size = kind.size_of(state)
+        settings: dict[str, Any] = dict(size)
+        if stated is not None:
+            settings = kind.settings.model_validate_json(stated).model_dump()
+            for name in ("feature_dim", "layers"):
+                if name in size and settings[name] != size[name]:
+                    raise DataError(
+                        f"{path}: metadata {name} is {settings[name]},"
+                        f" its weights have {size[name]}"
+                    )
+        return build(kind, settings)
+    except pydantic.ValidationError as error:
+        reason = error.errors()[0]
+        place = ".".join(map(str, reason["loc"])) or NETWORK_KEY
+        raise DataError(f"{path}: metadata {place}: {reason['msg']}") from None
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _check_names(
+    path: Path, kind: NetworkKind, expected: dict[str, Tensor], found: dict[str, Tensor]
+) -> None:
+    title = kind.title
     if missing := [name for name in expected if name not in found]:
-        raise DataError(f"{path}: lacks {len(missing)} of Apollo's weights: {_some(missing)}")
+        raise DataError(f"{path}: lacks {len(missing)} of {title}'s weights: {_some(missing)}")
     if unknown := [name for name in found if name not in expected]:
-        raise DataError(f"{path}: holds {len(unknown)} names unknown to Apollo: {_some(unknown)}")
+        raise DataError(f"{path}: holds {len(unknown)} names unknown to {title}: {_some(unknown)}")
     for name, value in expected.items():
         if found[name].shape != value.shape:
             raise DataError(

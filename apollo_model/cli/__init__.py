@@ -3,7 +3,7 @@
 import typer
 
 from apollo_data.console import run_app
-from apollo_model.cli import bench, evaluate, info, restore, stream, train
+from apollo_model.cli import bench, convert, evaluate, info, restore, stream, train
 
 app = typer.Typer(
     help="Train, score and run Apollo, the music restoration network.",
@@ -12,7 +12,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for module in (train, evaluate, restore, stream, info, bench):
+for module in (train, evaluate, restore, stream, info, convert, bench):
     module.register(app)
 
 

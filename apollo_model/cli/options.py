@@ -10,7 +10,9 @@ Checkpoint = Annotated[
     str,
     typer.Option("--checkpoint", help="Checkpoint file, or its name on the Hugging Face hub."),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto (a GPU if there is one), cpu, cuda.")]
+Device = Annotated[
+    str, typer.Option("--device", help="auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:N or mps.")
+]
 
 
 class DtypeName(str, enum.Enum):

@@ -97,6 +97,10 @@ class LiveMixDataset(PairDataset):
         """All items in one."""
         return (self._length,)
 
+    def name_of(self, index: int) -> str:
+        """Return the number of the recipe that the item is mixed by."""
+        return f"{self._split} recipe {self.epoch * self._length + index}"
+
     @property
     def skipped(self) -> int:
         """How many clips could not be made so far, in all worker processes."""

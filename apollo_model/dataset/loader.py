@@ -1,12 +1,18 @@
 """The loader: a DataLoader over pairs that knows how many batches were really handed out."""
 
+import atexit
+import functools
+import os
+import signal
+import weakref
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
-from apollo_data.errors import ApolloError
+from apollo_data.errors import ApolloError, DataError
 from apollo_model.dataset.batch import Pair, collate_pairs
 from apollo_model.dataset.pairs import PairDataset
 from apollo_model.dataset.sampling import ShardBatches
@@ -19,6 +25,24 @@ def _in_one_line(error: ApolloError) -> ApolloError:
     return kind(last.removeprefix(f"{kind.__module__}.{kind.__qualname__}: "))
 
 
+def explain_loader_error(error: Exception) -> DataError | None:
+    """Return what a failure of worker processes means, or None if it is something else.
+
+    torch may raise these anywhere in the main process, not only where a batch is taken.
+    """
+    text = str(error)
+    if "DataLoader worker" in text and ("killed by signal" in text or "exited unexpect" in text):
+        reason = "which happens when memory or /dev/shm runs out"
+    elif "unable to write to file" in text or "unable to allocate shared memory" in text:
+        reason = "/dev/shm is full"
+    else:
+        return None
+    return DataError(
+        f"a loader worker ended ({' '.join(text.split())[:120]}), {reason}; "
+        "lower training.loader_workers or training.batch_size, or enlarge /dev/shm"
+    )
+
+
 class PairLoader:
     """Batches of (coded, clean), each (batch, 2, samples), in the order of `ShardBatches`.
 
@@ -29,7 +53,7 @@ class PairLoader:
     ----------
     dataset
         `ShardDataset` or `LiveMixDataset`.
-    batch_size, seed, rank, ranks, window_shards, max_batches
+    batch_size, seed, rank, ranks, window_shards, max_batches, accumulate
         As in `ShardBatches`.
     workers
         Processes that read ahead; 0 reads in this one.
@@ -37,6 +61,11 @@ class PairLoader:
         How they are started: ``fork``, ``spawn`` or ``forkserver``; the system's own if None.
     pin_memory
         Hand out pinned memory, from which the way to a GPU runs beside the computation.
+
+    Raises
+    ------
+    DataError
+        On iterating: a pair cannot be read, or a worker process was killed.
 
     Examples
     --------
@@ -59,12 +88,16 @@ class PairLoader:
         workers: int = 0,
         start_method: str | None = None,
         pin_memory: bool = False,
+        accumulate: int = 1,
     ) -> None:
-        self._dataset = dataset
+        self.dataset = dataset
         self._batches = ShardBatches(
-            dataset.blocks, batch_size, seed, rank, ranks, window_shards, max_batches
+            dataset.blocks, batch_size, seed, rank, ranks, window_shards, max_batches, accumulate
         )
         self._taken = 0
+        closing = torch.zeros((), dtype=torch.uint8).share_memory_()
+        weakref.finalize(self, closing.fill_, 1).atexit = False
+        atexit.register(closing.fill_, 1)  # runs before multiprocessing ends its workers
         self._loader = DataLoader(
             dataset,
             batch_sampler=self._batches,
@@ -73,6 +106,7 @@ class PairLoader:
             pin_memory=pin_memory,
             multiprocessing_context=start_method,
             persistent_workers=workers > 0,
+            worker_init_fn=functools.partial(_leave_signals_to_parent, closing),
             generator=torch.Generator(),  # else each epoch would draw from the global one
         )
 
@@ -81,12 +115,21 @@ class PairLoader:
         """The epoch that batches are of."""
         return self._batches.epoch
 
+    @property
+    def taken(self) -> int:
+        """How many batches of the epoch were handed out."""
+        return self._taken
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; the one of a state just loaded goes on where it was."""
         if epoch != self.epoch:
             self._batches.set_epoch(epoch)
             self._taken = 0
-        self._dataset.set_epoch(epoch)
+        self.dataset.set_epoch(epoch)
+
+    def pairs_of(self, batch: int) -> list[int]:
+        """Return the pair numbers of this rank's batch `batch` of the epoch."""
+        return self._batches.batch(batch)
 
     def __len__(self) -> int:
         """Return the number of batches in a whole epoch."""
@@ -100,6 +143,11 @@ class PairLoader:
                 yield batch
         except ApolloError as error:
             raise _in_one_line(error) from None
+        except RuntimeError as error:
+            explained = explain_loader_error(error)
+            if explained is None:
+                raise
+            raise explained from None
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the caller is: plain values, for `torch.save` or JSON."""
@@ -115,4 +163,19 @@ class PairLoader:
         """
         self._batches.load_state_dict(state)
         self._taken = self._batches.first
-        self._dataset.set_epoch(self.epoch)
+        self.dataset.set_epoch(self.epoch)
+
+
+def _leave_signals_to_parent(closing: torch.Tensor, _worker: int) -> None:
+    """Let a worker ignore what a terminal or a scheduler sends to all processes of a job.
+
+    The main process saves its state first, and needs its workers until then. Once it sets
+    `closing`, the SIGTERM by which it ends its workers counts.
+    """
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        if closing.item():
+            os._exit(0)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, end)

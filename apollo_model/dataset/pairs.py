@@ -57,6 +57,10 @@ class PairDataset(Dataset[Pair]):
         """Lengths of the runs of items that lie together: the shards."""
 
     @abstractmethod
+    def name_of(self, index: int) -> str:
+        """Return what item `index` is called in messages, such as its shard and number."""
+
+    @abstractmethod
     def __getitems__(self, indices: Sequence[int]) -> PairBatch:
         """Return many items at once; DataLoader asks for each batch this way."""
 

@@ -16,17 +16,20 @@ class ShardBatches(Sampler[list[int]]):
 
     The shards are shuffled, then the pairs within each window of some shards: a window's
     files are read while they are in the page cache, and only they need be open. The order
-    follows from (seed, epoch) alone. Each rank takes an equal stretch of it; what does not
-    divide, fewer pairs than there are ranks, is left out, others in each epoch. Apart from
-    these every pair comes once per epoch, on one rank. The last batch may be smaller than
-    the others, on every rank equally.
+    follows from (seed, epoch) alone.
+
+    A step takes ``ranks * accumulate`` consecutive batches of this order, `accumulate` on
+    each rank. So one rank with ``accumulate=8`` and eight ranks with 1 take the same batches
+    in each step. In the last step of an epoch the batches may be smaller, all of them
+    equally. Pairs that cannot be divided (fewer than a step has batches) are left out, others
+    in each epoch; apart from these every pair comes once per epoch, on one rank.
 
     Parameters
     ----------
     blocks
         How many pairs each shard holds.
     batch_size
-        Pairs a batch on this rank.
+        Pairs a batch.
     seed
         Of the order.
     rank, ranks
@@ -34,7 +37,10 @@ class ShardBatches(Sampler[list[int]]):
     window_shards
         How many shards are mixed with one another.
     max_batches
-        The epoch ends after so many batches; the next one has another order.
+        The epoch ends after so many batches on this rank, a multiple of `accumulate`; the
+        next one has another order.
+    accumulate
+        Batches that this rank takes in a step.
 
     Attributes
     ----------
@@ -44,7 +50,7 @@ class ShardBatches(Sampler[list[int]]):
     Raises
     ------
     DataError
-        There are fewer pairs than ranks.
+        There are fewer pairs than a step has batches.
 
     Examples
     --------
@@ -62,36 +68,56 @@ class ShardBatches(Sampler[list[int]]):
         ranks: int = 1,
         window_shards: int = 8,
         max_batches: int | None = None,
+        accumulate: int = 1,
     ) -> None:
         if not 0 <= rank < ranks:
             raise ValueError(f"rank {rank} of {ranks}")
+        if max_batches is not None and max_batches % accumulate:
+            raise ValueError(f"max_batches {max_batches} is no multiple of {accumulate}")
         self.batch_size, self.seed, self.rank, self.ranks = batch_size, seed, rank, ranks
-        self.window_shards = window_shards
+        self.window_shards, self.accumulate = window_shards, accumulate
         self.epoch = 0
         self.first = 0
         self._blocks = np.asarray(blocks, dtype=np.int64)
-        self._own = int(self._blocks.sum()) // ranks
-        if not self._own:
-            raise DataError(f"{self._blocks.sum()} pairs cannot be divided among {ranks} ranks")
-        whole = -(-self._own // batch_size)
-        self._batches = whole if max_batches is None else min(whole, max_batches)
+        parts = ranks * accumulate
+        pairs = int(self._blocks.sum())
+        if pairs < parts:
+            divided = f"among {ranks} ranks" if accumulate == 1 else f"into {parts} batches"
+            raise DataError(f"{pairs} pairs cannot be divided {divided}")
+        whole, rest = divmod(pairs, parts * batch_size)
+        steps = whole + (rest >= parts)
+        if max_batches is not None:
+            steps = min(steps, max_batches // accumulate)
+        self._batches = steps * accumulate
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next, from its beginning."""
         self.epoch, self.first = epoch, 0
 
     def __len__(self) -> int:
-        """Return the number of batches in a whole epoch."""
+        """Return the number of batches in a whole epoch, on this rank."""
         return self._batches
 
     def __iter__(self) -> Iterator[list[int]]:
         first, self.first = self.first, 0
         order = self.order()
-        for batch in range(first, len(self)):
-            yield order[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
+        for number in range(first, len(self)):
+            yield self._batch(order, number)
+
+    def batch(self, number: int) -> list[int]:
+        """Return the pairs of this rank's batch `number` of the epoch."""
+        return self._batch(self.order(), number)
+
+    def _batch(self, order: npt.NDArray[np.int64], number: int) -> list[int]:
+        step, own = divmod(number, self.accumulate)
+        parts = self.ranks * self.accumulate
+        start = step * parts * self.batch_size
+        size = min(self.batch_size, (len(order) - start) // parts)
+        start += (self.rank * self.accumulate + own) * size
+        return order[start : start + size].tolist()
 
     def order(self) -> npt.NDArray[np.int64]:
-        """Return this rank's pairs of the epoch."""
+        """Return the pairs of the epoch, those of all ranks."""
         rng = generator(self.seed, "shuffle", self.epoch)
         starts = np.cumsum(self._blocks) - self._blocks
         shards = rng.permutation(len(self._blocks))
@@ -100,11 +126,15 @@ class ShardBatches(Sampler[list[int]]):
             own = shards[first : first + self.window_shards]
             pairs = np.concatenate([starts[n] + np.arange(self._blocks[n]) for n in own])
             windows.append(rng.permutation(pairs))
-        return np.concatenate(windows)[self.rank * self._own : (self.rank + 1) * self._own]
+        return np.concatenate(windows)
 
     def state_dict(self, taken: int) -> dict[str, Any]:
-        """Return the state after `taken` batches of the epoch."""
-        return {**self._identity(), "epoch": self.epoch, "taken": taken}
+        """Return the state after `taken` batches of the epoch on this rank.
+
+        It counts steps, and so holds for any division of a step's batches among ranks. A step
+        that was taken in part is begun anew.
+        """
+        return {**self._identity(), "epoch": self.epoch, "steps": taken // self.accumulate}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after the batches that a state says were taken.
@@ -120,15 +150,15 @@ class ShardBatches(Sampler[list[int]]):
                     f"loader state: has {name} {state.get(name)}, this loader {value}; "
                     "resume with the shards and settings that it was saved with"
                 )
-        self.epoch, self.first = int(state["epoch"]), int(state["taken"])
+        self.epoch, self.first = int(state["epoch"]), int(state["steps"]) * self.accumulate
 
     def _identity(self) -> dict[str, Any]:
-        """Return what the order follows from; the rank may be another, since all go in step."""
+        """Return what the order and a step follow from."""
         return {
             "pairs": int(self._blocks.sum()),
             "shards": len(self._blocks),
             "batch_size": self.batch_size,
             "seed": self.seed,
-            "ranks": self.ranks,
+            "batches_per_step": self.ranks * self.accumulate,
             "window_shards": self.window_shards,
         }

@@ -109,6 +109,18 @@ class ShardDataset(PairDataset):
         shard = int(np.searchsorted(self._ends, index, side="right"))
         return shard, index - (int(self._ends[shard - 1]) if shard else 0)
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The shards."""
+        return self._shards.paths
+
+    def name_of(self, index: int) -> str:
+        """Return a pair's shard, with its folder's name, and its number in the shard."""
+        self._check([index])
+        number, pair = self._locate(index)
+        path = self._shards.paths[number]
+        return f"{path.parent.name}/{path.name} pair {pair}"
+
     def describe(self, index: int) -> PairInfo:
         """Return where pair `index` comes from."""
         self._check([index])

@@ -84,6 +84,7 @@ class Apollo(nn.Module):
         self.layers = layers
         self.residual = residual
         self.causal = causal
+        self.activation_checkpointing = False
         # An odd window (22.05 kHz has 441 samples) would not fall apart into two hops.
         self.hop_samples = round(sample_rate * window_ms / 2000)
         self.window_samples = 2 * self.hop_samples

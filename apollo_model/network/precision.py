@@ -1,5 +1,7 @@
 """Where a network runs and in which arithmetic."""
 
+import contextlib
+
 import torch
 
 from apollo_data.errors import ToolError
@@ -9,21 +11,35 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of that name; ``auto`` is the GPU if there is one.
+    """Return the device of that name; ``auto`` is CUDA, else MPS, else the CPU.
 
     Raises
     ------
     ToolError
-        A GPU was asked for and torch finds none.
+        torch finds no such device here.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ToolError("--device cuda: torch finds no GPU here; use --device cpu")
+        return torch.device(_found_here()[0])
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError:
-        raise ToolError(f"--device {name}: expected auto, cpu or cuda") from None
+        raise ToolError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps") from None
+    here = _found_here()
+    if device.type not in here:
+        raise ToolError(f"--device {name}: torch finds none here; there is {', '.join(here)}")
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if device.index is not None and device.index >= count:
+        raise ToolError(f"--device {name}: there are {count} here, counted from {device.type}:0")
+    return device
+
+
+def _found_here() -> list[str]:
+    found = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    return [name for name, is_here in found.items() if is_here]
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
@@ -34,8 +50,27 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """
     if name != "auto":
         return _DTYPES[name]
-    quick = _cpu_has_bfloat16() if device.type == "cpu" else torch.cuda.is_bf16_supported(False)
+    if device.type == "cpu":
+        quick = _cpu_has_bfloat16()
+    else:
+        quick = device.type == "cuda" and torch.cuda.is_bf16_supported(False)
     return torch.bfloat16 if quick else torch.float32
+
+
+def choose_training_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Return the type that training computes in; ``auto`` is float32 on anything but a GPU.
+
+    There bfloat16 gains less than it costs: a CPU trains small networks, whose time goes
+    elsewhere.
+    """
+    return torch.float32 if name == "auto" and device.type != "cuda" else choose_dtype(name, device)
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which products are computed in `dtype`; weights stay float32."""
+    if dtype == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype)
 
 
 def _cpu_has_bfloat16() -> bool:

@@ -1,146 +1,75 @@
-"""Training runs on shards: epochs, validation, checkpoints, early stopping, resuming.
+"""Training runs: one call both starts a run and goes on with it.
 
-Everything random follows from (seed, epoch, item), and the whole state is saved after
-every epoch, so that a run that was stopped goes on as if it had not been.
+Everything random follows from (seed, epoch, item), and the whole state is saved by the clock
+and by the step, so that a run that was stopped or killed goes on as if it had not been.
 """
 
-import csv
-import dataclasses
-import time
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import torch
-from torch.utils.tensorboard import SummaryWriter
+from typing import Any
 
 from apollo_data.console import Console
 from apollo_data.errors import DataError
-from apollo_data.settings import Settings, TrainingSettings, settings_toml
+from apollo_data.settings import Settings
 from apollo_data.shards import find_shards
-from apollo_data.storage import folder_lock, key_of, whole_file
-from apollo_model.checkpoint.formats import save_network
-from apollo_model.dataset import (
-    LiveMixDataset,
-    PairDataset,
-    PairLoader,
-    ShardDataset,
-    to_float,
-)
+from apollo_data.storage import folder_lock
+from apollo_model.checkpoint.formats import load_network
+from apollo_model.dataset import LiveMixDataset, PairDataset, PairLoader, ShardDataset
+from apollo_model.network.apollo import Apollo
 from apollo_model.network.memory import keep_freed_memory
-from apollo_model.training.step import Losses, Trainer
-
-_FREE = {"max_epochs", "max_minutes", "loader_workers"}
-"""Training settings that may be others when a run is resumed."""
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """One row of history.csv; losses are means over the epoch's steps."""
-
-    epoch: int
-    seconds: float
-    learning_rate: float
-    valid_loss: float
-    losses: Losses
+from apollo_model.training.distributed import World, join_world
+from apollo_model.training.guards import check_crop, check_shards, explained
+from apollo_model.training.hooks import Observer, RunStart, Scores
+from apollo_model.training.identity import refuse_other_run, run_identity
+from apollo_model.training.loop import Run
+from apollo_model.training.signals import StopWish, stop_wish
+from apollo_model.training.state import StateFiles
+from apollo_model.training.step import Trainer
+from apollo_model.training.validation import Stopped, Validation
 
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """How a run ended."""
+    """How a run, or this session of it, ended.
+
+    Attributes
+    ----------
+    epochs, steps
+        Done in all sessions.
+    best_epoch
+        0 is the network before training.
+    best_scores, untrained_scores, codec_scores
+        Of the validation pairs.
+    skipped
+        By network: steps skipped because the gradient was not finite.
+    checkpoint
+        The best network.
+    stopped_by
+        The signal that ended the session, whose state is saved; None at the run's end.
+    """
 
     epochs: int
+    steps: int
     best_epoch: int
-    best_valid_loss: float
-    untrained_valid_loss: float
+    best_scores: Scores
+    untrained_scores: Scores
+    codec_scores: Scores
+    skipped: dict[str, int]
     reason: str
     checkpoint: Path
+    stopped_by: str | None = None
 
 
-class _Run:
-    """One run folder: what has been reached, and the files that say so."""
+class _Silent(Console):
+    """What the processes that do not write have for a console."""
 
-    def __init__(self, folder: Path, settings: Settings, trainer: Trainer) -> None:
-        self.folder = folder
-        self.trainer = trainer
-        self._settings = settings
-        self.history: list[EpochReport] = []
-        self.untrained_loss = float("nan")
-        self._key = key_of(
-            settings.network.model_dump(mode="json"),
-            settings.training.model_dump(mode="json", exclude=_FREE),
-        )
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
 
-    @property
-    def checkpoint(self) -> Path:
-        """The network with the best validation loss."""
-        return self.folder / "best.safetensors"
-
-    @property
-    def best(self) -> EpochReport:
-        """The epoch with the best validation loss."""
-        return min(self.history, key=lambda report: report.valid_loss)
-
-    @property
-    def seconds(self) -> float:
-        """Time spent in epochs, over all sessions."""
-        return sum(report.seconds for report in self.history)
-
-    def resume(self) -> None:
-        """Take up the state that the last session left.
-
-        Raises
-        ------
-        DataError
-            There is none, it is damaged, or it was made with other settings.
-        """
-        path = self.folder / "last.pt"
-        if not path.is_file():
-            raise DataError(f"{path}: nothing to resume; start without --resume")
-        try:
-            saved = torch.load(path, weights_only=True)
-            key, rows = saved["key"], saved["history"]
-        except Exception as error:
-            raise DataError(f"{path}: is no training state ({type(error).__name__})") from None
-        if key != self._key:
-            raise DataError(f"{path}: was made with other network or training settings")
-        self.trainer.load_state(saved["trainer"])
-        self.untrained_loss = saved["untrained_loss"]
-        self.history = [EpochReport(**row) for row in rows]
-
-    def save(self, report: EpochReport) -> None:
-        """Record an epoch: the state to go on from, the history and, if it is the best, the net."""
-        self.history.append(report)
-        if self.best is report:
-            metadata = {
-                "valid_si_snr_db": f"{-report.valid_loss:.4f}",
-                "epoch": str(report.epoch),
-                "pipeline": self._settings.name,
-                "settings": settings_toml(self._settings),
-            }
-            save_network(self.trainer.network, self.checkpoint, metadata)
-        state = {
-            "key": self._key,
-            "untrained_loss": self.untrained_loss,
-            "history": [dataclasses.asdict(row) for row in self.history],
-            "trainer": self.trainer.state(),
-        }
-        with whole_file(self.folder / "last.pt") as temporary:
-            torch.save(state, temporary)
-        self._write_history()
-
-    def _write_history(self) -> None:
-        names = list(self.history[-1].losses)
-        with (
-            whole_file(self.folder / "history.csv") as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as out,
-        ):
-            table = csv.writer(out)
-            table.writerow(["epoch", "seconds", "learning_rate", "valid_si_snr_db", *names])
-            for row in self.history:
-                values = [row.losses[name] for name in names]
-                fixed = [row.epoch, f"{row.seconds:.1f}", row.learning_rate, -row.valid_loss]
-                table.writerow([*fixed, *values])
+    def warn(self, text: str) -> None:
+        """Leave it to the process that writes."""
 
 
 def train(
@@ -148,10 +77,16 @@ def train(
     shards: Path,
     out: Path,
     console: Console,
-    resume: bool = False,
-    device: str = "cpu",
+    *,
+    fresh: bool = False,
+    init: str | None = None,
+    device: str = "auto",
+    observers: Sequence[Observer] = (),
 ) -> TrainingReport:
     """Train a network on the train shards, choosing the best by the valid shards.
+
+    A run that `out` holds goes on. Under torchrun all processes call this together, and the
+    first of them writes.
 
     Parameters
     ----------
@@ -161,112 +96,218 @@ def train(
         Folder with ``train`` and ``valid``. For live mixing it lies in the working folder
         whose songs are mixed, and needs no ``train``.
     out
-        Run folder: best.safetensors, last.pt, history.csv and TensorBoard events.
-    resume
-        Go on from ``last.pt`` in `out`.
+        Run folder: best.safetensors, last.pt, previous.pt, history.csv.
+    fresh
+        Begin anew; what `out` holds is moved into a folder in it.
+    init
+        File or hub name of a network whose size and weights a new run begins with.
+    device
+        As for `choose_device`.
+    observers
+        Told of the run in the process that writes.
 
     Raises
     ------
     DataError
-        There are no shards, nothing to resume, a finished run would be overwritten, or
-        the gradients stay infinite.
+        There are no shards or they do not fit the settings; the run in `out` was made with
+        other ones; the gradients stay infinite; the disk is full.
+    ToolError
+        There is no such device, or memory runs out.
     """
     keep_freed_memory()
-    training = settings.training
-    train_set = _training_set(settings, shards)
-    valid_set = ShardDataset(find_shards(shards, "valid"))
-    if not len(train_set) or not len(valid_set):
-        raise DataError(f"{shards}: training needs pairs in both train and valid")
-    with folder_lock(out):
-        if not resume and (out / "last.pt").exists():
-            raise DataError(f"{out}: holds a run already; add --resume, or name another --out")
-        trainer = Trainer(settings, device)
-        run = _Run(out, settings, trainer)
-        if resume:
-            run.resume()
-        else:
-            run.untrained_loss = trainer.validate(valid_set)
-        console.note(
-            f"training {sum(item.numel() for item in trainer.network.parameters()):,} parameters "
-            f"on {len(train_set)} pairs; untrained, the validation SI-SNR is "
-            f"{-run.untrained_loss:.3f} dB"
+    with join_world(device) as world, explained(settings), _lock_if(world, out):
+        console = console if world.is_writer else _Silent()
+        state = _find_state(out, world, console, fresh)
+        settings, network = _starting_point(settings, init, state)
+        with stop_wish() as wish:
+            session = _Session(settings, shards, out, world, console, wish, observers)
+            return session.train(state, init, network)
+
+
+@contextlib.contextmanager
+def _lock_if(world: World, out: Path) -> Iterator[None]:
+    with folder_lock(out) if world.is_writer else contextlib.nullcontext():
+        yield
+
+
+def _find_state(out: Path, world: World, console: Console, fresh: bool) -> dict[str, Any] | None:
+    """Return the state to go on from; rank 0 reads it, so that one file system is enough."""
+    state = None
+    if world.is_writer:
+        files = StateFiles(out, console)
+        if fresh and (old := files.set_aside()):
+            console.note(f"what {out} held is in {old} now")
+        state = files.load()
+    return world.share(state)
+
+
+def _starting_point(
+    settings: Settings, init: str | None, state: dict[str, Any] | None
+) -> tuple[Settings, Apollo | None]:
+    """Return the settings with the network's true size, and the network to begin with."""
+    if state is not None and state["identity"]["init"]:
+        size, network = state["network"], None
+    elif state is None and init is not None:
+        network = load_network(init)
+        size = network.settings
+    else:
+        return settings, None
+    if size["sample_rate"] != settings.sample_rate:
+        raise DataError(
+            f"{init}: works at {size['sample_rate']} Hz, the pipeline at {settings.sample_rate} Hz"
         )
-        with SummaryWriter(str(out / "tensorboard")) as board:
-            loader = PairLoader(
-                train_set,
-                training.batch_size,
-                training.seed,
-                max_batches=training.batches_per_epoch,
-                workers=training.loader_workers,
-                pin_memory=trainer.device.type == "cuda",
+    sizes = {name: value for name, value in size.items() if name != "sample_rate"}
+    return settings.model_copy(
+        update={"network": type(settings.network).model_validate(sizes)}
+    ), network
+
+
+class _Session:
+    """One session of a run: what it needs, put together and checked before the first step."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        shards: Path,
+        out: Path,
+        world: World,
+        console: Console,
+        wish: StopWish,
+        observers: Sequence[Observer],
+    ) -> None:
+        self._settings, self._out = settings, out
+        self._world, self._console, self._wish = world, console, wish
+        self._observers = observers if world.is_writer else ()
+        self._train_set = training_set(settings, shards)
+        self._valid_set = ShardDataset(find_shards(shards, "valid"))
+        if not len(self._train_set) or not len(self._valid_set):
+            raise DataError(f"{shards}: training needs pairs in both train and valid")
+        check_crop(settings, self._train_set.samples)
+        for dataset in (self._train_set, self._valid_set):
+            if isinstance(dataset, ShardDataset):
+                check_shards(settings, dataset)
+
+    def train(
+        self, state: dict[str, Any] | None, init: str | None, network: Apollo | None
+    ) -> TrainingReport:
+        """Start or go on, and tell how it ended."""
+        settings, training, world = self._settings, self._settings.training, self._world
+        identity = self._identity(init if state is None else state["identity"]["init"])
+        if state is not None:
+            now = {**identity, "init": init}
+            refuse_other_run(state["identity"], now, StateFiles(self._out, self._console).last)
+        trainer = Trainer(settings, world, network)
+        loader = PairLoader(
+            self._train_set,
+            training.batch_size,
+            training.seed,
+            world.rank,
+            world.ranks,
+            max_batches=training.batches_per_epoch
+            and (training.batches_per_epoch * training.accumulate_steps),
+            workers=training.loader_workers,
+            pin_memory=trainer.device.type == "cuda",
+            accumulate=training.accumulate_steps,
+        )
+        metrics = (training.choose_by, *training.validation_metrics)
+        validation = Validation(self._valid_set, metrics, settings.sample_rate, world)
+        if validation.left_out:
+            self._console.warn(
+                f"{validation.left_out} of {len(self._valid_set)} validation pairs are silent or "
+                "not finite and are not scored"
             )
-            reason = _run_epochs(run, loader, valid_set, console, board)
-    best = run.best
-    return TrainingReport(
-        epochs=len(run.history),
-        best_epoch=best.epoch,
-        best_valid_loss=best.valid_loss,
-        untrained_valid_loss=run.untrained_loss,
-        reason=reason,
-        checkpoint=run.checkpoint,
-    )
+        run = Run(
+            self._out,
+            settings,
+            world,
+            trainer,
+            loader,
+            validation,
+            identity,
+            self._console,
+            self._observers,
+            self._wish,
+        )
+        if state is not None:
+            run.load_state(state)
+        return self._watch(run, trainer, loader)
+
+    def _identity(self, init: str | None) -> dict[str, Any]:
+        sets = {"train": self._train_set, "valid": self._valid_set}
+        paths = {
+            split: list(dataset.paths)
+            for split, dataset in sets.items()
+            if isinstance(dataset, ShardDataset)
+        }
+        per_step = self._world.ranks * self._settings.training.accumulate_steps
+        return run_identity(self._settings, paths, per_step, init)
+
+    def _watch(self, run: Run, trainer: Trainer, loader: PairLoader) -> TrainingReport:
+        reason = "an error"
+        watching = []
+        try:
+            start = self._describe(run, trainer, loader)
+            for observer in self._observers:
+                watching.append(observer)
+                observer.on_start(start)
+            reason = run.train()
+            return self._report(run, reason)
+        except Stopped:
+            stopped_by = self._wish.signal.name if self._wish.signal else "another process"
+            reason = f"stopped by {stopped_by}"
+            return self._report(run, reason, stopped_by)
+        finally:
+            for observer in watching:
+                observer.on_end(reason)
+
+    def _describe(self, run: Run, trainer: Trainer, loader: PairLoader) -> RunStart:
+        """Say what begins or goes on, on the console too."""
+        start = RunStart(
+            folder=self._out,
+            settings=self._settings,
+            step=run.steps,
+            steps_per_epoch=len(loader) // self._settings.training.accumulate_steps,
+            processes=self._world.ranks,
+            device=str(trainer.device),
+            shards=run.identity["shards"],
+            valid_set=self._valid_set,
+            codec_scores=run.measure_codec(),
+            parameters=sum(value.numel() for value in trainer.network.parameters()),
+        )
+        begins = f"goes on after step {start.step}" if start.step else "begins"
+        self._console.note(
+            f"training {begins}: {start.parameters:,} parameters, {len(self._train_set)} pairs, "
+            f"{start.processes} x {start.device} in {str(trainer.dtype)[6:]}"
+        )
+        return start
+
+    def _report(self, run: Run, reason: str, stopped_by: str | None = None) -> TrainingReport:
+        best = run.best.best
+        if best is None and stopped_by is None:
+            raise DataError(
+                f"{self._out}: no validation gave a score, since the network's output is not "
+                "finite; lower the learning rates, and begin with --fresh"
+            )
+        by_epoch = {row.epoch: row.scores for row in run.history}
+        return TrainingReport(
+            epochs=run.history[-1].epoch if run.history else 0,
+            steps=run.steps,
+            best_epoch=best.epoch if best else 0,
+            best_scores=by_epoch.get(best.epoch, {}) if best else {},
+            untrained_scores=by_epoch.get(0, {}),
+            codec_scores=run.codec_scores,
+            skipped=run.bad_steps.skipped,
+            reason=reason,
+            checkpoint=run.best.path,
+            stopped_by=stopped_by,
+        )
 
 
-def _training_set(settings: Settings, shards: Path) -> PairDataset:
+def training_set(settings: Settings, shards: Path) -> PairDataset:
+    """Return the training pairs, cropped as the settings say: mixed live, or from shards."""
     training = settings.training
     crop = round(training.crop_seconds * settings.sample_rate) if training.crop_seconds else None
     if training.live:
         work = shards.parent
         return LiveMixDataset(work, settings, crop_samples=crop, seed=training.seed, as_stored=True)
     return ShardDataset(find_shards(shards, "train"), crop, training.seed, as_stored=True)
-
-
-def _run_epochs(
-    run: _Run,
-    loader: PairLoader,
-    valid_set: ShardDataset,
-    console: Console,
-    board: SummaryWriter,
-) -> str:
-    """Train until there is a reason to stop, and return it."""
-    settings = run.trainer.settings
-    while (reason := _reason_to_stop(run, settings)) is None:
-        epoch = len(run.history) + 1
-        started = time.monotonic()
-        rate = float(run.trainer.schedules[0].get_last_lr()[0])
-        losses = _train_epoch(run.trainer, loader, epoch, console)
-        valid_loss = run.trainer.validate(valid_set)
-        run.trainer.end_epoch()
-        seconds = time.monotonic() - started
-        run.save(EpochReport(epoch, seconds, rate, valid_loss, losses))
-        for name, value in losses.items():
-            board.add_scalar(f"train/{name}", value, epoch)
-        board.add_scalar("valid/si_snr_db", -valid_loss, epoch)
-        mark = ", the best so far" if run.best.epoch == epoch else ""
-        console.note(
-            f"epoch {epoch}: loss {losses['generator']:.4f}, validation SI-SNR "
-            f"{-valid_loss:.3f} dB ({run.untrained_loss - valid_loss:+.3f}){mark}"
-        )
-    return reason
-
-
-def _reason_to_stop(run: _Run, settings: TrainingSettings) -> str | None:
-    epochs = len(run.history)
-    if epochs >= settings.max_epochs:
-        return f"all {settings.max_epochs} epochs done"
-    if settings.max_minutes is not None and run.seconds >= settings.max_minutes * 60:
-        return f"{settings.max_minutes:g} minutes are over"
-    if epochs and epochs - run.best.epoch >= settings.patience_epochs:
-        return f"no better validation loss for {settings.patience_epochs} epochs"
-    return None
-
-
-def _train_epoch(trainer: Trainer, loader: PairLoader, epoch: int, console: Console) -> Losses:
-    """Train on every batch of an epoch and return the mean losses."""
-    loader.set_epoch(epoch)
-    steps: list[Losses] = []
-    with console.progress(f"epoch {epoch}", len(loader), "steps") as advance:
-        for batch in loader:
-            steps.append(trainer.step(*to_float(batch, trainer.device)))
-            advance(1)
-    return {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}

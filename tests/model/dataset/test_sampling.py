@@ -43,6 +43,37 @@ def test_shards_are_read_window_by_window() -> None:
     assert alone != sorted(alone)
 
 
+@pytest.mark.parametrize(("ranks", "accumulate"), [(1, 8), (2, 4), (4, 2)])
+def test_a_step_takes_the_same_batches_however_they_are_divided(
+    ranks: int, accumulate: int
+) -> None:
+    whole = ShardBatches(BLOCKS, 2, seed=3, ranks=8)
+    expected = [ShardBatches(BLOCKS, 2, seed=3, rank=rank, ranks=8) for rank in range(8)]
+    shares = [
+        ShardBatches(BLOCKS, 2, seed=3, rank=rank, ranks=ranks, accumulate=accumulate)
+        for rank in range(ranks)
+    ]
+    for epoch in range(2):
+        for share in (*expected, *shares):
+            share.set_epoch(epoch)
+        steps = list(zip(*expected, strict=True))
+        assert [len(step[0]) for step in steps] == [2, 2, 1]
+        own = [list(share) for share in shares]
+        for number, step in enumerate(steps):
+            first = number * accumulate
+            taken = [batch for share in own for batch in share[first : first + accumulate]]
+            assert taken == list(step)
+            assert shares[-1].batch(first) == own[-1][first]
+    assert len(whole) == 3
+
+
+def test_a_state_holds_for_another_division_of_the_same_step() -> None:
+    state = ShardBatches(BLOCKS, 2, seed=3, ranks=2).state_dict(taken=5)
+    alone = ShardBatches(BLOCKS, 2, seed=3, accumulate=2)
+    alone.load_state_dict(state)
+    assert len(list(alone)) == 2 * len(ShardBatches(BLOCKS, 2, ranks=2)) - 10
+
+
 @pytest.mark.parametrize("ranks", [2, 3, 8])
 def test_ranks_share_an_epoch_equally(ranks: int) -> None:
     shares = [ShardBatches(BLOCKS, 4, rank=rank, ranks=ranks) for rank in range(ranks)]
@@ -89,11 +120,11 @@ def test_a_loader_goes_on_where_it_was_stopped(shards: Path, workers: int) -> No
     rest = [coded for coded, _ in resumed]
     assert len(rest) == 4
     assert all(map(torch.equal, rest, expected[2:]))
-    assert resumed.state_dict()["taken"] == 6
+    assert resumed.state_dict()["steps"] == 6
     again = [coded for coded, _ in resumed]  # the next time round is a whole one
     assert len(again) == 6
     resumed.set_epoch(4)
-    assert resumed.state_dict()["taken"] == 0
+    assert resumed.state_dict()["steps"] == 0
     assert len(list(resumed)) == 6
 
 
@@ -109,7 +140,7 @@ def test_a_finished_epoch_stays_finished(shards: Path) -> None:
 
 def test_a_state_of_other_data_is_refused(shards: Path) -> None:
     state = loader_of(shards, 0).state_dict()
-    with pytest.raises(DataError, match="has ranks 1, this loader 2"):
+    with pytest.raises(DataError, match="has batches_per_step 1, this loader 2"):
         loader_of(shards, 0, ranks=2).load_state_dict(state)
 
 
@@ -144,6 +175,6 @@ def test_the_documented_loop_runs(
     names: dict[str, Any] = {}
     for block in (*blocks[:1], *blocks[2:]):  # the second needs several processes
         exec(compile(block, "docs/loading.md", "exec"), names)
-    assert names["loader"].state_dict()["taken"] == 3
+    assert names["loader"].state_dict()["steps"] == 3
     assert names["loader"].epoch == 1
     assert len(names["live"]) == 10

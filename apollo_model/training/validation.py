@@ -1,0 +1,155 @@
+"""Validation: a network's mean scores on the valid shards, shared out among the processes."""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from apollo_data.errors import DataError, ToolError
+from apollo_model import evaluation
+from apollo_model.dataset import ShardDataset
+from apollo_model.evaluation.metrics import is_silent, sdr, si_snr
+from apollo_model.network.apollo import Apollo
+from apollo_model.training.distributed import World
+from apollo_model.training.hooks import Scores
+from apollo_model.training.losses import spectral_loss
+
+Metric = Callable[[Tensor, Tensor], float]
+"""A score of (estimate, clean), each (2, samples) on the CPU."""
+
+LOWER_IS_BETTER = frozenset({"spectral", "lsd"})
+_LSD_WINDOW, _LSD_FLOOR = 2048, 1e-8
+
+
+class Stopped(Exception):  # noqa: N818 (no error: somebody asked for it)
+    """The run was asked to stop while it was at work on something that can be done anew."""
+
+
+class Validation:
+    """The pairs to validate on, and what to measure.
+
+    Parameters
+    ----------
+    dataset
+        Whole clips.
+    metrics
+        Names as in `training.validation_metrics`.
+    world
+        The processes that share the pairs.
+
+    Raises
+    ------
+    DataError
+        No pair can be scored: all targets are silent or not finite.
+    ToolError
+        A metric's package is not installed.
+    """
+
+    def __init__(
+        self, dataset: ShardDataset, metrics: Sequence[str], sample_rate: int, world: World
+    ) -> None:
+        self.dataset = dataset
+        self._metrics = {name: _metric(name, sample_rate) for name in dict.fromkeys(metrics)}
+        self._world = world
+        own = range(world.rank, len(dataset), world.ranks)
+        shares = world.gather([n for n in own if self._can_be_scored(n)])
+        usable = sorted(itertools.chain.from_iterable(shares))
+        if not usable:
+            raise DataError(
+                f"{dataset.describe(0).shard.parent}: no pair can be scored, every target is "
+                "silent or not finite; build other valid shards"
+            )
+        self._pairs = usable
+        self.left_out = len(dataset) - len(usable)
+
+    def _can_be_scored(self, pair: int) -> bool:
+        coded, clean = self.dataset[pair]
+        finite = torch.isfinite(coded).all() and torch.isfinite(clean).all()
+        return bool(finite) and not is_silent(clean)
+
+    @torch.inference_mode()
+    def score(self, network: Apollo | None, should_stop: Callable[[], bool]) -> Scores:
+        """Return the mean scores of a network, or of what goes in without one.
+
+        A network that gives values which are not finite has NaN for its scores.
+
+        Raises
+        ------
+        Stopped
+            `should_stop` said so in one of the processes.
+        """
+        training = network.training if network else False
+        found: list[tuple[int, dict[str, float]]] = []
+        if network:
+            network.eval()
+        try:
+            # In rounds, so that all processes ask for a stop together.
+            for first in range(0, len(self._pairs), self._world.ranks):
+                if self._world.any(should_stop())[0]:
+                    raise Stopped
+                place = first + self._world.rank
+                if place < len(self._pairs):
+                    found.append((place, self._score_pair(network, self._pairs[place])))
+        finally:
+            if network:
+                network.train(training)
+        every = dict(itertools.chain.from_iterable(self._world.gather(found)))
+        rows = [every[place] for place in range(len(self._pairs))]
+        return {name: float(np.mean([row[name] for row in rows])) for name in self._metrics}
+
+    def _score_pair(self, network: Apollo | None, pair: int) -> dict[str, float]:
+        coded, clean = self.dataset[pair]
+        estimate = coded
+        if network is not None:
+            estimate = network(coded[None].to(self._world.device))[0].float().cpu()
+        if not bool(torch.isfinite(estimate).all()):
+            return dict.fromkeys(self._metrics, math.nan)
+        return {name: metric(estimate, clean) for name, metric in self._metrics.items()}
+
+
+def is_better(metric: str, score: float, than: float) -> bool:
+    """Tell whether a score is better; NaN never is, and any number is better than NaN."""
+    if math.isnan(score) or math.isnan(than):
+        return not math.isnan(score)
+    return score < than if metric in LOWER_IS_BETTER else score > than
+
+
+def _metric(name: str, sample_rate: int) -> Metric:
+    if name == "visqol":
+        return functools.partial(_visqol(), sample_rate=sample_rate)
+    known: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "si_snr": si_snr,
+        "sdr": sdr,
+        "spectral": spectral_loss,
+        "lsd": log_spectral_distance,
+    }
+    return lambda estimate, clean: float(known[name](estimate, clean))
+
+
+def _visqol() -> Callable[..., float]:
+    measure = getattr(evaluation, "visqol", None)
+    if measure is None:
+        raise ToolError("metric visqol: needs the package; pip install apollo-toolkit[visqol]")
+    return measure
+
+
+def log_spectral_distance(estimate: Tensor, clean: Tensor) -> Tensor:
+    """Return the log-spectral distance in dB, mean over channels and frames.
+
+    Per frame it is the root of the mean over the bins of the squared difference between the
+    two power spectra in dB (STFT of 2048 samples, hop 512, Hann; powers below -80 dB of full
+    scale count as that).
+    """
+    levels = []
+    for audio in (estimate, clean):
+        window = torch.hann_window(_LSD_WINDOW)
+        spectrum = torch.stft(
+            audio.float(), _LSD_WINDOW, _LSD_WINDOW // 4, window=window, return_complex=True
+        )
+        power = (spectrum.abs() / window.sum()).square()
+        levels.append(10 * power.clamp(min=_LSD_FLOOR).log10())
+    return (levels[0] - levels[1]).square().mean(-2).sqrt().mean()

@@ -1,0 +1,3 @@
+"""The generator needs packages that the tests do without."""
+
+collect_ignore = ["make.py"]
