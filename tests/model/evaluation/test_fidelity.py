@@ -2,6 +2,10 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from torchmetrics.functional.audio import (
+    scale_invariant_signal_noise_ratio,
+    signal_distortion_ratio,
+)
 
 from apollo_model.evaluation.metrics import LIMIT_DB, is_silent, sdr, si_snr
 
@@ -45,6 +49,16 @@ def test_agree_with_formulas_of_their_own(level: float) -> None:
     estimate = target + level * music(samples=3000, seed=1) + 0.05
     assert float(si_snr(estimate, target)) == pytest.approx(own_si_snr(estimate, target), abs=1e-6)
     assert float(sdr(estimate, target)) == pytest.approx(own_sdr(estimate, target), abs=1e-3)
+
+
+@pytest.mark.parametrize("level", [0.003, 0.3])
+def test_agree_with_torchmetrics(level: float) -> None:
+    target = torch.from_numpy(music(samples=44100))
+    estimate = target + level * torch.from_numpy(music(samples=44100, seed=1))
+    theirs = signal_distortion_ratio(estimate, target, zero_mean=True).mean()
+    assert float(sdr(estimate, target)) == pytest.approx(float(theirs), abs=0.002)
+    theirs = scale_invariant_signal_noise_ratio(estimate, target).mean()
+    assert float(si_snr(estimate, target)) == pytest.approx(float(theirs), abs=1e-4)
 
 
 @pytest.mark.parametrize("metric", METRICS)
