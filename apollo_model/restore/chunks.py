@@ -15,7 +15,8 @@ import torch
 
 from apollo_data.audio.files import Samples
 from apollo_data.errors import DataError
-from apollo_model.network.apollo import BANDS, WIDEST_FEATURES, Apollo, block_frames
+from apollo_model.network.apollo import BANDS, Apollo
+from apollo_model.network.blocks import WIDEST_FEATURES, block_frames
 
 # What a frame takes, measured on a CPU: the features and their convolution (before it, a
 # causal one pads a copy), and at the network's ends some complex numbers per bin. A CPU
