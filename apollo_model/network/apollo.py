@@ -7,12 +7,21 @@ matrix products, suits the depthwise ones over time, and needs no transposing in
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from apollo_model.network.blocks import WIDEST_FEATURES, in_blocks, on_cpu
+from apollo_model.network.written_out import (
+    NORM_EPS,
+    ConvolutionFunction,
+    RoformerFunction,
+    written_out_serves,
+)
 
 BANDS = 80
 HEADS = 8
@@ -20,17 +29,10 @@ ROTARY_POSITIONS = 100
 KERNEL_FRAMES = 7
 CONVOLUTIONS_PER_LAYER = 3
 GAIN_EPS = torch.finfo(torch.float32).eps
-NORM_EPS = 1e-5
 RESIDUAL_FLOOR = 0.03  # of the frame's level
 _norm = functools.partial(nn.RMSNorm, eps=NORM_EPS)
 Memory = dict[nn.Module, Tensor]
 _Affine = tuple[Tensor, Tensor]
-
-# On a CPU, intermediate results of so many frames, and of so many bytes in the widest layer, stay
-# in its cache and are not mapped anew by the allocator: this halves the time of a training step.
-MOST_BLOCK_FRAMES = 40
-MOST_BLOCK_BYTES = 10_000_000
-WIDEST_FEATURES = 8  # times N
 
 
 class Apollo(nn.Module):
@@ -167,14 +169,14 @@ class Apollo(nn.Module):
         with torch.autocast(spectrum.device.type, enabled=False):
             weights = [_weights_of(self.BN[bands]) for bands, _, _ in self._groups]
             split = functools.partial(self._split, weights=weights)
-            features = _in_blocks(split, bins)  # (T, bands, N)
+            features = in_blocks(split, bins)  # (T, bands, N)
         features = features.unflatten(0, (items, frames))
         for layer in self.net:
-            features = layer(features, memory)  # (items, frames, bands, N)
+            features = layer(features, memory, self.activation_checkpointing)
         with torch.autocast(spectrum.device.type, enabled=False):
             weights = [_weights_of(self.output[bands]) for bands, _, _ in self._groups]
             join = functools.partial(self._join, weights=weights)
-            restored = _in_blocks(join, features.flatten(0, 1), bins)  # (T, bins, 2)
+            restored = in_blocks(join, features.flatten(0, 1), bins)  # (T, bins, 2)
         return torch.view_as_complex(restored).unflatten(0, (items, frames))
 
     def _frames(self, beside: Tensor) -> dict[str, Any]:
@@ -261,9 +263,22 @@ class _BandSequence(nn.Module):
         self.band_net = _Roformer(channels)
         self.seq_net = nn.ModuleDict({"blocks": nn.ModuleList(blocks)})
 
-    def forward(self, features: Tensor, memory: Memory | None) -> Tensor:
+    def forward(
+        self, features: Tensor, memory: Memory | None, checkpointing: bool = False
+    ) -> Tensor:
+        if memory is None and written_out_serves(features, self.band_net.weight.weight):
+            rows = self.band_net.written_out(features.flatten(0, 1), keep=not checkpointing)
+            features = rows.view_as(features)
+            for block in self.seq_net["blocks"].children():
+                features = block.written_out(features, keep=not checkpointing)
+            return features
+        if checkpointing and torch.is_grad_enabled():
+            return checkpoint(self._plain, features, memory, use_reentrant=False)
+        return self._plain(features, memory)
+
+    def _plain(self, features: Tensor, memory: Memory | None) -> Tensor:
         rows = features.flatten(0, 1)
-        features = _in_blocks(self.band_net, rows, out=rows).view_as(features)
+        features = in_blocks(self.band_net, rows, out=rows).view_as(features)
         for block in self.seq_net["blocks"].children():
             features = block(features, memory)
         return features
@@ -297,11 +312,18 @@ class _Roformer(nn.Module):
         first, second = self.MLP(features).chunk(2, -1)
         return features + self.MLP_output(F.silu(first) * second)
 
+    def written_out(self, features: Tensor, keep: bool) -> Tensor:
+        """Return what `forward` does, with a faster backward pass on a CPU."""
+        turn = self._turn(features.shape[1], features.dtype)
+        weights = (self.input_norm.weight, self.weight.weight, self.output.weight)
+        gated = (self.MLP[0].weight, self.MLP[1].weight, self.MLP_output.weight)
+        return RoformerFunction.apply(self, keep, turn, features, *weights, *gated)
+
     def _attend(self, features: Tensor) -> Tensor:
         projected = self.weight(features).unflatten(-1, (HEADS, 3, -1))  # (T, bands, 8, 3, N/8)
         turned = self._rotate(projected[..., :2, :]).transpose(1, 2)  # (T, 8, bands, 2, N/8)
         (query, key), value = turned.unbind(3), projected[..., 2, :].transpose(1, 2)
-        if _on_cpu(query):
+        if on_cpu(query):
             # 80 bands are too few for its tiled attention, which takes twice as long in training.
             scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
             heads = scores.softmax(-1).to(value.dtype) @ value  # (T, 8, bands, N/8)
@@ -311,10 +333,15 @@ class _Roformer(nn.Module):
 
     def _rotate(self, pairs: Tensor) -> Tensor:
         """Turn each pair (x0, x1) by its band's angle, as the complex number that it is."""
-        bands = pairs.shape[1]
-        turn = torch.complex(self.cos_freq[:bands, ::2].float(), self.sin_freq[:bands, ::2].float())
-        turned = torch.view_as_complex(pairs.float().unflatten(-1, (-1, 2))) * turn[:, None, None]
+        precise = torch.promote_types(pairs.dtype, torch.float32)
+        turn = self._turn(pairs.shape[1], precise)[:, None, None]
+        turned = torch.view_as_complex(pairs.to(precise).unflatten(-1, (-1, 2))) * turn
         return torch.view_as_real(turned).flatten(-2).to(pairs.dtype)
+
+    def _turn(self, bands: int, dtype: torch.dtype) -> Tensor:
+        """Return unit complex numbers, (bands, N / 16)."""
+        parts = (table[:bands, ::2].to(dtype) for table in (self.cos_freq, self.sin_freq))
+        return torch.complex(*parts)
 
 
 class _ConvolutionBlock(nn.Module):
@@ -330,11 +357,16 @@ class _ConvolutionBlock(nn.Module):
             _Pointwise(4 * channels, channels, 1),
         )
 
-    def forward(self, features: Tensor, memory: Memory | None) -> Tensor:
+    def forward(self, features: Tensor, memory: Memory | None = None) -> Tensor:
         convolved = self.conv[0](features, memory)  # (items, frames, bands, N)
         rows = features.flatten(0, 1)
-        changed = _in_blocks(self._change, rows, convolved.flatten(0, 1), out=rows)
+        changed = in_blocks(self._change, rows, convolved.flatten(0, 1), out=rows)
         return changed.view_as(features)
+
+    def written_out(self, features: Tensor, keep: bool) -> Tensor:
+        """Return what `forward` does, with a faster backward pass on a CPU."""
+        past = (KERNEL_FRAMES - 1) // (1 if self.conv[0].causal else 2)
+        return ConvolutionFunction.apply(self, keep, past, features, *self.conv.parameters())
 
     def _change(self, features: Tensor, convolved: Tensor) -> Tensor:
         return features + self.conv[1:](convolved)
@@ -359,38 +391,3 @@ def _per_band(inputs: Tensor, own: _Affine) -> Tensor:
     weights, biases = own
     normed = F.rms_norm(inputs, inputs.shape[-1:], eps=NORM_EPS).transpose(0, 1)  # (b, T, in)
     return torch.baddbmm(biases, normed, weights).transpose(0, 1)
-
-
-def _in_blocks(
-    function: Callable[..., Tensor], *frames: Tensor, out: Tensor | None = None
-) -> Tensor:
-    """Apply `function`, which treats each frame by itself, to a few at a time on a CPU.
-
-    Without gradients the results go into `out`, which may be one of `frames`: long sounds
-    then need few large tensors at a time.
-    """
-    first = frames[0]
-    count = block_frames(first.nbytes // len(first))
-    if not _on_cpu(first) or len(first) <= count:
-        return function(*frames)
-    blocks = zip(*(tensor.split(count) for tensor in frames), strict=True)
-    if torch.is_grad_enabled():
-        return torch.cat([function(*block) for block in blocks])
-    start = 0
-    for block in blocks:
-        result = function(*block)
-        if out is None:
-            out = result.new_empty((len(first), *result.shape[1:]))
-        out[start : start + len(result)] = result
-        start += len(result)
-    assert out is not None
-    return out
-
-
-def block_frames(frame_bytes: int) -> int:
-    """Return how many frames of features, each of so many bytes, make a block on a CPU."""
-    return max(1, min(MOST_BLOCK_FRAMES, MOST_BLOCK_BYTES // (WIDEST_FEATURES * frame_bytes)))
-
-
-def _on_cpu(tensor: Tensor) -> bool:
-    return tensor.device.type == "cpu"

@@ -16,7 +16,8 @@ import torch
 
 from apollo_data.audio.files import Samples
 from apollo_data.errors import DataError
-from apollo_model.network.apollo import BANDS, WIDEST_FEATURES, Apollo, block_frames
+from apollo_model.network.apollo import BANDS, Apollo
+from apollo_model.network.blocks import WIDEST_FEATURES, block_frames
 
 # Memory of a frame, measured on a CPU: the features, the result of a convolution (a causal one
 # also makes a padded copy), and some complex numbers per bin at the network's ends. A CPU

@@ -52,7 +52,7 @@ def test_the_way_of_other_devices_gives_the_published_output(
     published_network: Apollo,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("apollo_model.network.apollo._on_cpu", lambda tensor: False)
+    monkeypatch.setattr("apollo_model.network.apollo.on_cpu", lambda tensor: False)
     error = published_network(published["input"]) - published["output"]
     assert error.abs().max() < 1e-6
 
@@ -145,7 +145,7 @@ def test_blocks_of_frames_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     audio = noise(1, 1, 30 * 441)
     in_blocks = []
     for frames in (7, 1000):
-        monkeypatch.setattr("apollo_model.network.apollo.MOST_BLOCK_FRAMES", frames)
+        monkeypatch.setattr("apollo_model.network.blocks.MOST_BLOCK_FRAMES", frames)
         in_blocks.append(network(audio))
     torch.testing.assert_close(*in_blocks, atol=1e-6, rtol=1e-5)
 
