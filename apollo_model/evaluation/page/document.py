@@ -22,6 +22,8 @@ from apollo_model.evaluation.page.scores import (
     cases_in,
     category_label,
     metrics_in,
+    notes_on,
+    read_speeds,
     read_summary,
     system_rows,
 )
@@ -78,16 +80,16 @@ def _scores(folder: Path) -> dict[str, Any]:
     """Return everything but the sounds as plain data."""
     summary = read_summary(folder / "summary.json")
     metrics = metrics_in(summary)
-    systems = system_rows(summary, metrics)
+    systems = system_rows(summary, metrics, read_speeds(folder / "speed.json"))
     names = [system["name"] for system in systems]
     rows = read_rows(folder / "scores.csv", metrics)
     categories = cases_in(summary, "by_category")
     bitrates = cases_in(summary, "by_bitrate")
     return {
-        "notes": _notes(summary),
+        "notes": notes_on(summary, metrics),
         "title": str(summary.get("title") or folder.resolve().name),
         "pairs": summary.get("pairs"),
-        "silent": summary.get("silent"),
+        "songs": summary.get("songs"),
         "metrics": [vars(metric) for metric in metrics],
         "categories": [{"id": case, "label": category_label(case)} for case in categories],
         "bitrates": [{"id": case, "label": bitrate_label(case)} for case in bitrates],
@@ -95,13 +97,6 @@ def _scores(folder: Path) -> dict[str, Any]:
         "distributions": distributions(rows, metrics, names),
         "points": points(rows, metrics, names),
     }
-
-
-def _notes(summary: dict[str, Any]) -> list[str]:
-    silent = summary.get("silent")
-    if isinstance(silent, int) and silent:
-        return [f"{silent} pairs have a silent target; their scores are not defined."]
-    return []
 
 
 def _document(data: dict[str, Any], audio: Sequence[str]) -> str:

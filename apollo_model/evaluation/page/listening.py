@@ -154,7 +154,7 @@ def _clip(folder: Path, row: dict[str, Any]) -> Clip:
         "id": str(row.get("id", "")),
         "category": str(row.get("category") or ""),
         "bitrate": row.get("bitrate_kbps"),
-        "codec": str(row.get("codec") or ""),
+        "codec": str(row.get("coding") or row.get("codec") or ""),
         "song": str(row.get("song") or ""),
         "why": str(row.get("why") or ""),
     }

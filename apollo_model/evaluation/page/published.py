@@ -70,4 +70,5 @@ def _row(name: str, paper: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scores(values: dict[str, float], n: int | None) -> dict[str, Any]:
-    return {"n": n, "values": {metric: [value, None, None] for metric, value in values.items()}}
+    means = {metric: [value, None, None] for metric, value in values.items()}
+    return {"n": n, "values": means, "difference": {}}

@@ -6,6 +6,7 @@ the page gets histograms of all pairs and the points of an even choice of them.
 
 import csv
 import math
+import re
 from array import array
 from collections import defaultdict
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ MAX_POINTS = 12_000
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _NUMBER_COLUMNS = ("number", "pair")
 _BITRATE_COLUMNS = ("bitrate", "requested_kbps", "actual_kbps")
+_PLAIN_MP3 = re.compile(r"mp3 [\d.]+")
 
 
 @dataclass
@@ -72,7 +74,7 @@ def _add(
     shard, number = row.get("shard") or "", _first(row, _NUMBER_COLUMNS)
     if (shard, number) not in seen:
         seen[shard, number] = len(rows.pairs)
-        label = f"{Path(shard).stem} #{number}" if shard else f"#{number}"
+        label = row.get("name") or f"{Path(shard).stem} #{number}"
         rows.pairs.append((label, row.get("category") or "", _bitrate(row)))
     system = row["system"]
     rows.indices[system].append(seen[shard, number])
@@ -86,8 +88,12 @@ def _first(row: dict[str, Any], columns: Sequence[str]) -> str:
 
 
 def _bitrate(row: dict[str, Any]) -> str:
-    value = _first(row, _BITRATE_COLUMNS)
-    return f"{_float(value):g}" if math.isfinite(_float(value)) else value
+    """Return the case of summary.json: the bitrate alone for MP3, else the whole coding."""
+    coding = row.get("coding") or ""
+    if coding and not _PLAIN_MP3.fullmatch(coding):
+        return str(coding)
+    kbps = _float(_first(row, _BITRATE_COLUMNS))
+    return f"{kbps:g}" if math.isfinite(kbps) else ""
 
 
 def _float(text: Any) -> float:

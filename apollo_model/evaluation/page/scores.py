@@ -31,12 +31,13 @@ METRICS = (
     Metric("si_snr", "SI-SNR", "dB", "higher"),
     Metric("visqol", "ViSQOL", "", "higher"),
     Metric("zimtohrli", "Zimtohrli", "", "higher"),
-    Metric("lsd", "Log-spectral distance", "dB", "lower"),
+    Metric("lsd", "Log-spectral distance", "", "lower", 3),
     Metric("mrs", "Multi-resolution spectral distance", "", "lower", 3),
     Metric("error_below_edge", "Error below the codec's edge", "dB", "lower"),
     Metric("error_above_edge", "Error above the codec's edge", "dB", "lower"),
-    Metric("edge_khz", "Spectral edge", "kHz", ""),
-    Metric("hum_db", "Hum at multiples of 100 Hz", "dB", "lower"),
+    Metric("level_error_above_edge", "Level error above the codec's edge", "dB", "lower"),
+    Metric("edge_khz", "Spectral edge", "kHz"),
+    Metric("hum_db", "Hum", "dB", "lower", 1),
 )
 """The scores that the page knows, in its order; others follow under their own names."""
 
@@ -91,11 +92,42 @@ def cases_in(summary: dict[str, Any], view: str) -> list[str]:
     return list(dict.fromkeys(case for system in systems for case in system.get(view, {})))
 
 
-def system_rows(summary: dict[str, Any], metrics: Iterable[Metric]) -> list[dict[str, Any]]:
-    """Return one entry per system, the codec first, with scores as [mean, low, high] or None."""
+def system_rows(
+    summary: dict[str, Any], metrics: Iterable[Metric], speeds: dict[str, float]
+) -> list[dict[str, Any]]:
+    """Return one entry per system, the codec first, with scores as [mean, low, high] or None.
+
+    `speeds` holds the milliseconds for one second of audio of the systems that were timed.
+    """
     metrics = list(metrics)
     names = sorted(summary["systems"], key=lambda name: name != CODEC)
-    return [_system_row(name, summary["systems"][name], metrics) for name in names]
+    rows = [_system_row(name, summary["systems"][name], metrics) for name in names]
+    return [{**row, "ms": row["ms"] or speeds.get(row["name"])} for row in rows]
+
+
+def read_speeds(path: Path) -> dict[str, float]:
+    """Return the milliseconds for one second by system; none where nothing was timed."""
+    try:
+        speeds = json.loads(path.read_text(encoding="utf-8"))
+        found = {name: number(entry["ms_per_second"]) for name, entry in speeds.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return {name: speed for name, speed in found.items() if speed is not None}
+
+
+def notes_on(summary: dict[str, Any], metrics: Iterable[Metric]) -> list[str]:
+    """Say which scores are missing and why, and what was seen while systems were scored."""
+    notes = []
+    if silent := summary.get("silent"):
+        notes.append(f"{silent} pairs have a silent target; their scores are not defined.")
+    for name, system in summary["systems"].items():
+        missing = (system.get("overall") or {}).get("missing") or {}
+        for metric in metrics:
+            for reason, count in missing.get(metric.id, {}).items():
+                notes.append(f"{name}: {metric.label} of {count} pairs is missing: {reason}.")
+        remarks = system.get("remarks") or {}
+        notes += [f"{name}, {count} pairs: {remark}." for remark, count in remarks.items()]
+    return notes
 
 
 def _system_row(name: str, system: dict[str, Any], metrics: list[Metric]) -> dict[str, Any]:
@@ -108,6 +140,7 @@ def _system_row(name: str, system: dict[str, Any], metrics: list[Metric]) -> dic
         "parameters": number(system.get("parameters")),
         "ms": number(system.get("ms_per_second")),
         "note": str(system.get("note") or ""),
+        "hum_test": system.get("hum_test"),
         "overall": scores_of(system.get("overall", {}), metrics),
         "by_category": view("by_category"),
         "by_bitrate": view("by_bitrate"),
@@ -115,9 +148,22 @@ def _system_row(name: str, system: dict[str, Any], metrics: list[Metric]) -> dic
 
 
 def scores_of(scores: dict[str, Any], metrics: Iterable[Metric]) -> dict[str, Any]:
-    """Return {"n", "values": {metric: [mean, low, high]}} of one SCORES object."""
+    """Return {"n", "values", "difference"} of one SCORES object.
+
+    "values" and "difference", the paired one to the codec, are {metric: [mean, low, high]}.
+    """
+    metrics = list(metrics)
     values = {metric.id: _with_interval(scores, metric.id) for metric in metrics}
-    return {"n": number(scores.get("n")), "values": values}
+    to_codec = scores.get("difference") or {}
+    difference = {metric.id: _difference(to_codec.get(metric.id)) for metric in metrics}
+    return {"n": number(scores.get("n")), "values": values, "difference": difference}
+
+
+def _difference(entry: dict[str, Any] | None) -> list[float | None] | None:
+    if not entry or number(entry.get("mean")) is None:
+        return None
+    low, high = entry.get("ci95") or (None, None)
+    return [number(entry["mean"]), number(low), number(high)]
 
 
 def _with_interval(scores: dict[str, Any], metric: str) -> list[float | None] | None:

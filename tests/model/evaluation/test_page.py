@@ -93,6 +93,27 @@ def test_means_and_intervals_are_those_of_the_summary(folder: Path, page: Path) 
     assert shown["overall"]["n"] == 36
 
 
+def test_differences_speed_and_remarks_are_kept(page: Path) -> None:
+    data = data_of(page)
+    codec, odd = data["systems"][:2]
+    assert codec["overall"]["difference"]["sdr"] is None
+    assert odd["overall"]["difference"]["sdr"] == [1.25, 1.0, 1.5]
+    assert (odd["ms"], odd["parameters"], odd["hum_test"]["failed"]) == (41.5, 521132, 9)
+    assert data["notes"][0] == "1 pairs have a silent target; their scores are not defined."
+    assert "codec: ViSQOL of 1 pairs is missing: the target is too short." in data["notes"]
+    assert f"{ODD_NAME}, 2 pairs: shifted by 3 samples." in data["notes"]
+
+
+def test_codings_other_than_plain_mp3_keep_their_name(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text(
+        "system,shard,pair,requested_kbps,coding,sdr\n"
+        "codec,a.h5,0,,mp3 V0,1\ncodec,a.h5,1,24.0,mp3 24,2\ncodec,a.h5,2,64.0,aac 64,3\n"
+    )
+    found = points(read_rows(path, METRICS), METRICS, ["codec"])
+    assert [pair[2] for pair in found["pairs"]] == ["mp3 V0", "24", "aac 64"]
+
+
 @pytest.mark.parametrize(
     "beside", [{"sdr_ci95": [1.0, 3.0]}, {"ci95": {"sdr": [1.0, 3.0]}}], ids=["suffix", "group"]
 )
@@ -184,7 +205,7 @@ def test_points_are_an_even_choice_in_pairs(folder: Path, monkeypatch: pytest.Mo
     everything = points(rows, METRICS, NAMES)
     assert len(everything["pairs"]) == everything["of"] == 36
     assert everything["systems"][0]["visqol"][7] is None
-    assert everything["pairs"][4] == ["shard-00000 #4", "vocal", str(KBPS[1])]
+    assert everything["pairs"][4] == ["clip 4", "vocal", str(KBPS[1])]
     assert MAX_POINTS > 60
     monkeypatch.setattr("apollo_model.evaluation.page.rows.MAX_POINTS", 60)
     some = points(rows, METRICS, NAMES)

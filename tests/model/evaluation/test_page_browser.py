@@ -111,6 +111,24 @@ def test_a_column_sorts_both_ways_and_keeps_missing_scores_last(page: Page) -> N
     assert falling[-1] == "\u2013"
 
 
+def test_details_show_differences_and_the_hum_test(page: Page) -> None:
+    cells = "[...document.querySelectorAll('#table-details tbody tr')].map((row) => row.innerText)"
+    rows = page.run(cells)
+    assert len(rows) == 6
+    assert "passed" in rows[0]
+    assert "failed" in rows[1]
+    change = """{ const kind = document.getElementById('details-kind'); kind.value = '%s';
+        kind.dispatchEvent(new Event('change')); } true"""
+    page.run(change % "difference")
+    rows = page.run(cells)
+    assert len(rows) == 3
+    assert "+1.25" in rows[0]
+    assert "1.00 to 1.50" in rows[0]
+    page.run(change % "values")
+    notes = page.run(TEXTS % "#notes li")
+    assert f"{ODD_NAME}, 2 pairs: shifted by 3 samples." in notes
+
+
 def test_charts_follow_the_legend(page: Page) -> None:
     count = "document.querySelectorAll('#curve-charts .panel:first-child g.series').length"
     before = page.run(count)
@@ -172,12 +190,11 @@ def test_switching_keeps_the_position_to_a_millisecond(browser: Browser, file: P
         const tap = new AudioWorkletNode(context, "tap");
         const rate = context.sampleRate;
         const first = Math.ceil(context.currentTime * rate);
-        const heard = new Float32Array(rate * 8);
+        const blocks = [];
         let last = 0;
         tap.port.onmessage = ({ data: [frame, block] }) => {
-            const at = frame - first;
-            if (at >= 0 && at + block.length <= heard.length) heard.set(block, at);
-            last = at + block.length;
+            if (frame >= first) blocks.push([frame - first, block]);
+            last = frame - first + block.length;
         };
         player.playing.master.connect(tap).connect(context.destination);
         const until = async (frame) => {
@@ -193,14 +210,21 @@ def test_switching_keeps_the_position_to_a_millisecond(browser: Browser, file: P
             parts.push([version, Math.ceil(at)]);
         }
         player.pause();
+        const heard = new Float32Array(last);
+        blocks.forEach(([at, block]) => heard.set(block, at));
         const size = player.tracks[0].buffer.length;
         const place = ([version, at]) => {
             const sound = player.tracks[version].buffer.getChannelData(0);
             let [best, found] = [-Infinity, 0];
             for (let shift = 0; shift < size; shift += 1) {
-                let sum = 0;
-                for (let n = 0; n < 512; n += 1) sum += heard[at + n] * sound[(shift + n) % size];
-                if (sum > best) [best, found] = [sum, shift];
+                let [sum, power] = [0, 0];
+                for (let n = 0; n < 512; n += 1) {
+                    const sample = sound[(shift + n) % size];
+                    sum += heard[at + n] * sample;
+                    power += sample * sample;
+                }
+                const likeness = sum / Math.sqrt(power);
+                if (likeness > best) [best, found] = [likeness, shift];
             }
             return [version, ((found - at) % size + size) % size];
         };

@@ -116,7 +116,7 @@ class AbxTest {
       : "No difference is shown: guessing would often do as well.";
     this.card.replaceChildren(h("h3", { id: "abx-heading" }, "ABX"),
       h("p", { class: "outcome", tabindex: "-1" }, h("b", {}, `${correct} of ${count} correct`),
-        h("span", {}, `p = ${p < 0.001 ? p.toExponential(1) : p.toFixed(3)}`)),
+        h("span", {}, `p = ${p < 0.0001 ? p.toExponential(1) : p < 0.01 ? p.toPrecision(2) : p.toFixed(3)}`)),
       h("p", {}, `${told} A: ${this.labels[0]}. B: ${this.labels[1]}. Exact binomial test, one-sided.`),
       resultsBox(`abx-${this.seedUsed.replace(/[^\w-]/g, "_")}.csv`, rows, () => this.again()));
     this.card.querySelector(".outcome").focus({ preventScroll: true });

@@ -40,7 +40,7 @@ class ListeningPart {
   clipButton(clip, index) {
     return h("button", { type: "button", class: "clip", "aria-pressed": "false", click: () => this.open(index) },
       h("b", {}, bitrateText(clip)), h("span", {}, labelOf(DATA.categories, clip.category)),
-      clip.why ? h("small", {}, clip.why) : null);
+      /worst/.test(clip.why) ? h("small", {}, clip.why) : null);
   }
 
   buildStage() {

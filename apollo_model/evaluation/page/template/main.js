@@ -25,12 +25,15 @@ function showHead() {
   const own = DATA.systems.filter((system) => system.kind === "system").length;
   const facts = [
     isNumber(DATA.pairs) ? plural(DATA.pairs, "pair") : null,
+    isNumber(DATA.songs) ? plural(DATA.songs, "song") : null,
     plural(own, "system"),
     DATA.bitrates.length ? plural(DATA.bitrates.length, "bitrate") : null,
     plural(DATA.metrics.length, "score"),
   ];
   byId("facts").textContent = facts.filter(Boolean).join(" \u00b7 ");
-  byId("notes").replaceChildren(...[...DATA.notes, ...LISTENING.notes].flatMap((note) => [note, h("br")]));
+  const notes = [...DATA.notes, ...LISTENING.notes];
+  byId("notes").hidden = !notes.length;
+  byId("notes").querySelector("ul").replaceChildren(...notes.map((note) => h("li", {}, note)));
 }
 
 showTheme();

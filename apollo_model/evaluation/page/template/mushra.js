@@ -30,7 +30,7 @@ class MushraTest {
 
   setUp(message) {
     this.screens = null;
-    this.card.replaceChildren(h("h3", { id: "mushra-heading" }, "Rating"),
+    this.card.replaceChildren(h("h3", { id: "mushra-heading" }, "Rating (MUSHRA)"),
       h("p", {}, "How close does each version come to the reference? One of them is the reference itself, one is " +
         "low-passed at 3.5 kHz. Like MUSHRA (ITU-R BS.1534-3)."),
       h("form", { class: "form", submit: (event) => { event.preventDefault(); this.start(); } },
@@ -61,7 +61,7 @@ class MushraTest {
 
   async next() {
     const screen = this.screens[this.ratings.length];
-    this.card.replaceChildren(h("h3", { id: "mushra-heading" }, "Rating"), h("p", { class: "hint" }, "Preparing the clip\u2026"));
+    this.card.replaceChildren(h("h3", { id: "mushra-heading" }, "Rating (MUSHRA)"), h("p", { class: "hint" }, "Preparing the clip\u2026"));
     const tracks = await clipTracks(screen.clip);
     const anchor = await lowPassed(tracks[0].buffer);
     if (!this.screens || this.screens[this.ratings.length] !== screen) return;
@@ -83,7 +83,7 @@ class MushraTest {
     this.nextButton = h("button", { type: "button", class: "primary next", click: () => this.finishScreen() },
       this.ratings.length + 1 < this.screens.length ? "Next clip" : "Finish");
     this.missing = h("p", { class: "hint", "aria-live": "polite" });
-    this.card.replaceChildren(h("h3", { id: "mushra-heading" }, "Rating"),
+    this.card.replaceChildren(h("h3", { id: "mushra-heading" }, "Rating (MUSHRA)"),
       h("p", { class: "hint" }, `Clip ${this.ratings.length + 1} of ${this.screens.length}. ${clipTitle(LISTENING.clips[screen.clip])}`),
       this.bar.element,
       h("div", { class: "ratings" },
@@ -109,8 +109,8 @@ class MushraTest {
     input.addEventListener("input", rate);
     input.addEventListener("change", rate);
     input.addEventListener("focus", () => { if (this.bar.player.playing) this.bar.choose(index + 1); });
-    const listen = h("button", { type: "button", class: "choice letter", click: () => this.bar.choose(index + 1),
-      "aria-label": `Listen to ${letter}` }, letter);
+    const listen = this.bar.buttons[index + 1];
+    listen.setAttribute("aria-label", `Listen to ${letter}`);
     return { input, row: h("div", { class: "rating" }, listen, input, number) };
   }
 
@@ -150,7 +150,7 @@ class MushraTest {
       .sort((a, b) => b.mean - a.mean);
     const missed = byCondition.get(REFERENCE).filter((value) => value < 90).length;
     const strict = missed > 0.15 * byCondition.get(REFERENCE).length;
-    this.card.replaceChildren(h("h3", { id: "mushra-heading" }, "Rating"),
+    this.card.replaceChildren(h("h3", { id: "mushra-heading" }, "Rating (MUSHRA)"),
       h("table", { class: "outcome-table", tabindex: "-1" }, h("caption", { class: "hidden" }, "Mean ratings"),
         h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "name" }, "Version"), h("th", { scope: "col" }, "Mean"), h("th", { scope: "col" }, "95 %"))),
         h("tbody", {}, means.map(({ label, mean, half }) => h("tr", {}, h("th", { scope: "row", class: "name" }, label),

@@ -73,9 +73,9 @@ function nameColumn() {
   };
 }
 
-/** Return a column for one metric of a view; `show` draws the cell from [mean, low, high]. */
-function scoreColumn(metric, scoresOf, group, first, show) {
-  const valuesOf = (row) => (scoresOf(row) || { values: {} }).values[metric.id] || null;
+/** Return a column for one metric of a view; `show` draws the interval from [mean, low, high]. */
+function scoreColumn(metric, scoresOf, group, first, show, kind = "values") {
+  const valuesOf = (row) => ((scoresOf(row) || {})[kind] || {})[metric.id] || null;
   const own = DATA.systems.filter((row) => row.kind !== "published" && valuesOf(row));
   const means = own.map((row) => valuesOf(row)[0]);
   const best = metric.better === "higher" ? Math.max(...means)
@@ -94,7 +94,8 @@ function scoreColumn(metric, scoresOf, group, first, show) {
       const isBest = values && row.kind !== "published" && own.length > 1 &&
         format(values[0], metric.digits) === format(best, metric.digits);
       return h("td", { class: `number${isBest ? " best" : ""}${first ? " first" : ""}` },
-        format(values && values[0], metric.digits), show && values ? show(values) : null);
+        kind === "difference" && values && values[0] > 0 ? "+" : "", format(values && values[0], metric.digits),
+        show ? show(values || [], metric) : null);
     },
   };
 }
@@ -130,20 +131,34 @@ function tableTwo() {
   return sortableTable("Scores by category, as Table II of the paper", columns, [...DATA.systems]);
 }
 
-function detailsTable(view) {
-  const [kind, id] = JSON.parse(view);
-  const scoresOf = (row) => (kind === "overall" ? row.overall : row[kind][id]);
-  const interval = ([, low, high]) => h("span", { class: "interval" },
-    isNumber(low) && isNumber(high) ? `${format(low)} to ${format(high)}` : "\u00a0");
-  const count = {
-    label: "n",
-    title: "Pairs scored",
-    value: (row) => { const scores = scoresOf(row); return scores && isNumber(scores.n) ? scores.n : null; },
-    cell: (row) => { const scores = scoresOf(row); return h("td", { class: "number" }, format(scores && scores.n, 0)); },
+function countColumn(scoresOf) {
+  const count = (row) => { const scores = scoresOf(row); return scores && isNumber(scores.n) ? scores.n : null; };
+  return { label: "n", title: "Pairs scored", value: count, cell: (row) => h("td", { class: "number" }, format(count(row), 0)) };
+}
+
+function humColumn() {
+  const test = (row) => row.hum_test || {};
+  const passed = { true: "passed", false: "failed" };
+  return {
+    label: "Hum test",
+    title: "Whether hum stays below the limit on nearly all clips",
+    text: true,
+    value: (row) => passed[test(row).passed] || null,
+    cell: (row) => h("td", { class: `number${test(row).passed === false ? " failed" : ""}` }, passed[test(row).passed] || DASH,
+      h("span", { class: "interval" }, isNumber(test(row).n) ? `${test(row).failed} of ${test(row).n} clips` : "\u00a0")),
   };
-  const scores = DATA.metrics.map((metric) => scoreColumn(metric, scoresOf, undefined, false, interval));
-  const rows = DATA.systems.filter((row) => scoresOf(row));
-  return sortableTable("Every score with its 95 % interval", [nameColumn(), count, ...scores], rows);
+}
+
+function detailsTable(view, kind) {
+  const [group, id] = JSON.parse(view);
+  const scoresOf = (row) => (group === "overall" ? row.overall : row[group][id]);
+  const interval = ([, low, high], { digits }) => h("span", { class: "interval" },
+    isNumber(low) && isNumber(high) ? `${format(low, digits)} to ${format(high, digits)}` : "\u00a0");
+  const scores = DATA.metrics.map((metric) => scoreColumn(metric, scoresOf, undefined, false, interval, kind));
+  const columns = [nameColumn(), countColumn(scoresOf), ...scores];
+  if (group === "overall" && kind === "values" && DATA.systems.some((row) => row.hum_test)) columns.push(humColumn());
+  const rows = DATA.systems.filter((row) => scoresOf(row) && (kind === "values" || row.kind === "system"));
+  return sortableTable("Every score with its 95 % interval", columns, rows);
 }
 
 function showTables() {
@@ -154,7 +169,10 @@ function showTables() {
     ...DATA.categories.map(({ id, label }) => [JSON.stringify(["by_category", id]), label]),
     ...DATA.bitrates.map(({ id, label }) => [JSON.stringify(["by_bitrate", id]), label]),
   ]);
-  const show = () => byId("table-details").replaceChildren(detailsTable(select.value));
+  const kind = byId("details-kind");
+  kind.parentElement.hidden = !DATA.systems.some((row) => Object.values(row.overall.difference).some(Boolean));
+  const show = () => byId("table-details").replaceChildren(detailsTable(select.value, kind.value));
   select.addEventListener("change", show);
+  kind.addEventListener("change", show);
   show();
 }

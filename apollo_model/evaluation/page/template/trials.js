@@ -44,13 +44,13 @@ class BlindBar {
     this.plays = [];
     this.playButton = h("button", { type: "button", class: "primary", click: () => this.player.toggle() }, "Play");
     this.time = h("progress", { max: 1, value: 0, "aria-label": "Position" });
-    this.choices = h("div", { class: "choices", role: "radiogroup", "aria-label": "What you hear" });
+    this.choices = h("div", { class: "choices", role: "group", "aria-label": "What you hear" });
     this.element = h("div", { class: "blind-bar" }, this.playButton, this.choices, this.time);
   }
 
   /** Take tracks and the letters that stand for them. */
   load(tracks, names) {
-    this.buttons = names.map((name, i) => h("button", { type: "button", role: "radio", class: "choice", "aria-checked": "false",
+    this.buttons = names.map((name, i) => h("button", { type: "button", class: "choice", "aria-pressed": "false",
       click: () => this.choose(i) }, name));
     this.choices.replaceChildren(...this.buttons);
     this.plays = names.map(() => 0);
@@ -74,7 +74,7 @@ class BlindBar {
     const { player } = this;
     this.playButton.textContent = player.playing ? "Pause" : "Play";
     if (player.playing && !this.plays[player.selected]) this.plays[player.selected] = 1;
-    this.buttons.forEach((button, i) => button.setAttribute("aria-checked", String(i === player.selected)));
+    this.buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(i === player.selected)));
     this.follow();
   }
 
