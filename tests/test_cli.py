@@ -50,6 +50,7 @@ def test_stages_go_on_from_one_another(songs: Path, tmp_path: Path) -> None:
     built = run("build-h5", "--in", songs, "--out", tmp_path / "w", "--config", config)
     assert built.returncode == 0, built.stderr
     assert "mixes: nothing to do" in built.stderr
+    assert "anew" not in built.stderr
     verified = run("verify", tmp_path / "w" / "shards")
     assert (verified.returncode, verified.stdout) == (0, "5 shards are whole\n")
     shard = tmp_path / "w" / "shards" / "valid" / "shard-00000.h5"

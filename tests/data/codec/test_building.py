@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.built_shards import contents
-from helpers.small_songs import small_settings, write_songs
+from helpers.small_songs import small_settings
 from typer.testing import CliRunner
 
 from apollo_data.audio.files import Samples
@@ -43,11 +43,6 @@ def settings_of(**changes: object) -> Settings:
         "evaluation": {"per_category": 1, "bitrates_kbps": [24, 64], "variants": OTHERS},
     }
     return small_settings(**{**values, **changes})
-
-
-@pytest.fixture(scope="module")
-def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_songs(tmp_path_factory.mktemp("songs"))
 
 
 @pytest.fixture(scope="module")

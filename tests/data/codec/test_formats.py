@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.signals import RATE, lag_of, music
-from helpers.small_songs import small_settings, write_songs
+from helpers.small_songs import small_settings
 
 from apollo_data.audio.ffmpeg import find_ffmpeg
 from apollo_data.codec.delay import delay_samples
@@ -221,13 +221,14 @@ def test_a_process_that_was_killed_gets_a_second_chance(fake_ffmpeg, tmp_path: P
     assert (tmp_path / "mark").exists()
 
 
-def test_a_missing_encoder_ends_the_build_before_it_begins(fake_ffmpeg, tmp_path: Path) -> None:
+def test_a_missing_encoder_ends_the_build_before_it_begins(
+    fake_ffmpeg, songs: Path, tmp_path: Path
+) -> None:
     script = fake_ffmpeg(
         'case "$*" in *-encoders*) "$REAL" "$@" | grep -v " aac ";; *) exec "$REAL" "$@";; esac'
     )
     require_encoders(["mp3", "opus", "vorbis"])
     settings = small_settings(codec={"variants": [{"codec": "aac", "bitrates_kbps": [64]}]})
-    songs = write_songs(tmp_path / "songs")
     with pytest.raises(ToolError, match="has no encoder aac, which codec 'aac' needs") as caught:
         build_h5(songs, WorkFolder.at(tmp_path / "out"), settings, 1, QUIET)
     assert str(script) in str(caught.value)

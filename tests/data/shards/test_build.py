@@ -13,7 +13,7 @@ import pytest
 import scipy.signal
 import soundfile
 from helpers.built_shards import contents
-from helpers.small_songs import small_settings, write_songs
+from helpers.small_songs import small_settings
 
 from apollo_data.audio.files import files_of
 from apollo_data.console import Console
@@ -34,14 +34,6 @@ def build(
     songs: Path, out: Path, workers: int = 1, settings: Settings | None = None
 ) -> BuildReport:
     return build_h5(songs, WorkFolder.at(out), settings or small_settings(), workers, QUIET)
-
-
-@pytest.fixture(scope="module")
-def built(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished build; read only."""
-    out = tmp_path_factory.mktemp("built")
-    build(songs, out)
-    return out
 
 
 def test_the_build_is_whole_and_as_asked(built: Path) -> None:
@@ -106,48 +98,42 @@ def test_two_workers_and_another_folder_give_the_same_bytes(
     assert contents(tmp_path / "elsewhere") == contents(built)
 
 
-def test_a_second_run_does_nothing_and_a_lost_shard_comes_back(songs: Path, tmp_path: Path) -> None:
-    first = build(songs, tmp_path)
-    before = contents(tmp_path)
-    again = build(songs, tmp_path)
-    assert (first.reused, again.reused) == (0, len(first.shards))
-    lost = find_shards(tmp_path / "shards", "train")[1]
+def test_a_second_run_does_nothing_and_a_lost_shard_comes_back(
+    built: Path, built_copy: Path, songs: Path
+) -> None:
+    shards = find_shards(built / "shards")
+    again = build(songs, built_copy)
+    assert (again.reused, len(again.shards)) == (len(shards), len(shards))
+    lost = find_shards(built_copy / "shards", "train")[1]
     lost.unlink()
-    assert build(songs, tmp_path).reused == len(first.shards) - 1
-    (tmp_path / "shards.jsonl").unlink()
-    assert build(songs, tmp_path).reused == len(first.shards)
-    assert contents(tmp_path) == before
-    assert all(not problems for _, problems in verify_shards(tmp_path / "shards"))
+    assert build(songs, built_copy).reused == len(shards) - 1
+    (built_copy / "shards.jsonl").unlink()
+    assert build(songs, built_copy).reused == len(shards)
+    assert contents(built_copy) == contents(built)
+    assert all(not problems for _, problems in verify_shards(built_copy / "shards"))
 
 
-def test_a_changed_setting_rebuilds_what_depends_on_it(songs: Path, tmp_path: Path) -> None:
-    build(songs, tmp_path)
+def test_a_changed_setting_rebuilds_what_depends_on_it(songs: Path, built_copy: Path) -> None:
     more = small_settings(shards={"train_clips": 10, "valid_clips": 5, "clips_per_shard": 4})
-    report = build(songs, tmp_path, settings=more)
+    report = build(songs, built_copy, settings=more)
     rebuilt = len(report.shards) - report.reused
     assert rebuilt == 2  # the first valid shard was not full, the second is new
     trained = small_settings(training={"batch_size": 3}, network={"layers": 2})
-    assert build(songs, tmp_path, settings=trained).reused == len(report.shards) - 2
+    assert build(songs, built_copy, settings=trained).reused == len(report.shards) - 2
     clamped = small_settings(codec={"paper_clamp": True})
-    assert build(songs, tmp_path, settings=clamped).reused == 0
+    assert build(songs, built_copy, settings=clamped).reused == 0
     fewer = small_settings(shards={"train_clips": 4, "valid_clips": 3, "clips_per_shard": 4})
-    build(songs, tmp_path, settings=fewer)
-    assert len(find_shards(tmp_path / "shards", "train")) == 1
+    build(songs, built_copy, settings=fewer)
+    assert len(find_shards(built_copy / "shards", "train")) == 1
 
 
-def test_a_file_that_breaks_after_the_catalog_costs_its_clips_and_no_more(tmp_path: Path) -> None:
-    songs = write_songs(tmp_path / "songs")
-    lenient = small_settings(
-        shards={
-            "train_clips": 10,
-            "valid_clips": 3,
-            "clips_per_shard": 4,
-        },
-        max_rejected_share=0.9,
-    )
-    work = WorkFolder.at(tmp_path / "out")
-    build_h5(songs, work, lenient, 1, QUIET)
-    whole = contents(work.path)
+def test_a_file_that_breaks_after_the_catalog_costs_its_clips_and_no_more(
+    built: Path, built_with_songs: tuple[Path, Path]
+) -> None:
+    songs, out = built_with_songs
+    lenient, work = small_settings(max_rejected_share=0.9), WorkFolder.at(out)
+    whole = contents(built)
+    assert build_h5(work.tracks, work, lenient, 1, QUIET).reused == len(find_shards(work.shards))
     plan = read_manifest(work.mixes, "mixes", MixRecipe).rows
     clip = next(recipe.mixture for recipe in plan if recipe.mixture)
     victim = files_of(songs, clip.path, clip.sources)[0]
@@ -207,8 +193,10 @@ def test_a_killed_build_goes_on_to_the_same_result(
 @pytest.mark.parametrize(
     ("broken", "stage"), [("header", "catalog"), ("samples", "catalog"), ("samples", "sad")]
 )
-def test_a_strict_build_ends_at_the_first_bad_file(tmp_path: Path, broken: str, stage: str) -> None:
-    songs = write_songs(tmp_path / "songs")
+def test_a_strict_build_ends_at_the_first_bad_file(
+    own_songs: Path, tmp_path: Path, broken: str, stage: str
+) -> None:
+    songs = own_songs
     victim = songs / "mus/train/Band 0 - Tune 0/bass.wav"
     if broken == "header":
         victim.write_bytes(b"RIFF, or so it says")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from helpers.built_shards import digests, wait_for_shards
-from helpers.small_songs import small_settings, write_songs
+from helpers.small_songs import small_settings
 
 from apollo_data.audio.files import files_of
 from apollo_data.console import Console
@@ -120,11 +120,10 @@ def test_a_file_system_without_locks_is_told(
         pass
 
 
-def test_a_part_needs_the_plan_of_its_settings(songs: Path, tmp_path: Path) -> None:
-    work, part = WorkFolder.at(tmp_path), ShardPart(0, 1)
+def test_a_part_needs_the_plan_of_its_settings(built_copy: Path, tmp_path: Path) -> None:
+    work, part = WorkFolder.at(built_copy), ShardPart(0, 1)
     with pytest.raises(DataError, match="no such manifest"):
-        build_h5_part(work, small_settings(), part, 1, QUIET)
-    build_h5(songs, work, small_settings(), 1, QUIET)
+        build_h5_part(WorkFolder.at(tmp_path), small_settings(), part, 1, QUIET)
     assert build_h5_part(work, small_settings(), part, 1, QUIET).reused == 1
     louder = small_settings(mixing={"clip_seconds": 1.0, "gain_db": [-3.0, 10.0]})
     with pytest.raises(DataError, match=r"mixes\.jsonl: .*\(mixing\.gain_db changed\); run `mix`"):
@@ -134,14 +133,13 @@ def test_a_part_needs_the_plan_of_its_settings(songs: Path, tmp_path: Path) -> N
         build_h5_part(work, deaf, part, 1, QUIET)
 
 
-def test_parts_bear_parts_beside_them_and_no_whole_build(songs: Path, tmp_path: Path) -> None:
-    work = WorkFolder.at(tmp_path)
-    build_h5(songs, work, small_settings(), 1, QUIET)
-    with folder_lock(tmp_path, shared=True):
+def test_parts_bear_parts_beside_them_and_no_whole_build(songs: Path, built_copy: Path) -> None:
+    work = WorkFolder.at(built_copy)
+    with folder_lock(built_copy, shared=True):
         assert build_h5_part(work, small_settings(), ShardPart(0, 1), 1, QUIET).reused == 1
         with pytest.raises(BusyError, match=f"in use by process {os.getpid()}"):
             build_h5(songs, work, small_settings(), 1, QUIET)
-    with folder_lock(tmp_path), pytest.raises(BusyError):
+    with folder_lock(built_copy), pytest.raises(BusyError):
         build_h5_part(work, small_settings(), ShardPart(0, 1), 1, QUIET)
 
 
@@ -169,13 +167,12 @@ class Told(Console):
         self.notes.append(text)
 
 
-def test_what_is_made_anew_says_why(songs: Path, tmp_path: Path) -> None:
+def test_what_is_made_anew_says_why(songs: Path, built_copy: Path) -> None:
     def notes(**changes: object) -> list[str]:
         told = Told()
-        build_h5(songs, WorkFolder.at(tmp_path), small_settings(**changes), 1, told)
+        build_h5(songs, WorkFolder.at(built_copy), small_settings(**changes), 1, told)
         return [note for note in told.notes if "anew" in note]
 
-    assert notes() == []
     assert notes() == []
     assert notes(evaluation={"per_category": 1, "seed": 9}) == [
         "mixes: drawn anew (evaluation.seed changed)",
@@ -243,11 +240,10 @@ def test_an_ffmpeg_that_hangs_once_costs_time_and_nothing_else(
 
 
 def test_a_file_that_vanishes_in_the_midst_costs_its_clips_until_it_is_back(
-    tmp_path: Path,
+    built_with_songs: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    songs, work = write_songs(tmp_path / "songs"), WorkFolder.at(tmp_path / "out")
-    lenient = small_settings(max_rejected_share=0.9)
-    build_h5(songs, work, lenient, 1, QUIET)
+    songs, out = built_with_songs
+    work, lenient = WorkFolder.at(out), small_settings(max_rejected_share=0.9)
     whole = digests(work.path)
     plan = read_manifest(work.mixes, "mixes", MixRecipe).rows
     clip = next(row.mixture for row in plan if row.mixture and row.index >= 4)

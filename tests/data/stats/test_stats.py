@@ -14,7 +14,7 @@ from apollo_data.cli import app
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.mixing import MixPool
-from apollo_data.pipeline import build_h5, prepare
+from apollo_data.pipeline import prepare
 from apollo_data.records import SPLITS, STEM_CLASSES, MixRecipe
 from apollo_data.shards import ShardReader, find_shards
 from apollo_data.stats.codings import asked_for, coded_of, coding_groups
@@ -26,14 +26,6 @@ from apollo_data.workspace.folder import WorkFolder
 QUIET = Console(quiet=True)
 LOW_PASS_HZ = {24: 3900, 32: 5500, 48: 7600, 64: 11100, 96: 15200, 128: 16800}
 """LAME's low-pass; 24 kbit/s is MPEG-2 at 22.05 kHz here, with one of its own."""
-
-
-@pytest.fixture(scope="module")
-def built(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working folder with shards; read only."""
-    out = tmp_path_factory.mktemp("stats") / "work"
-    build_h5(songs, WorkFolder.at(out), small_settings(), 1, QUIET)
-    return out
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from helpers.small_songs import RATE, tone, write_moises_song, write_musdb_song, write_songs
+from helpers.small_songs import RATE, tone, write_moises_song, write_musdb_song
 from typer.testing import CliRunner
 
 from apollo_data.cli import app
@@ -115,8 +115,10 @@ def test_levels_are_worth_a_note(tmp_path: Path) -> None:
     assert notes["A - C/other.wav"].startswith("has a DC offset of 0.100")
 
 
-def test_the_same_recording_under_another_name_is_found_and_excluded(tmp_path: Path) -> None:
-    root = write_songs(tmp_path / "songs")
+def test_the_same_recording_under_another_name_is_found_and_excluded(
+    own_songs: Path, tmp_path: Path
+) -> None:
+    root = own_songs
     twin = root / "moises" / "someone-elses"
     write_moises_song(twin, ("vocals",))
     mixture, rate = soundfile.read(root / "mus/test/Other Band - It's a Tüne/mixture.wav")
