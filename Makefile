@@ -5,7 +5,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-NAME = $(basename $(notdir $(PIPELINE)))
 
 .PHONY: help setup data train eval test bench lint format docs dist clean
 
@@ -26,7 +25,7 @@ data: $(STAMP) ## Build the pipeline's shards (the demo songs by default)
 	$(BIN)/apollo-data build-h5 --config $(PIPELINE)
 
 train: $(STAMP) ## Train the pipeline's network; a second call resumes
-	$(BIN)/apollo-model train --config $(PIPELINE) $(if $(wildcard runs/$(NAME)/last.pt),--resume)
+	$(BIN)/apollo-model train --config $(PIPELINE)
 
 eval: $(STAMP) ## Score the trained network beside the codec
 	$(BIN)/apollo-model eval --config $(PIPELINE)

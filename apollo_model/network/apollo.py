@@ -270,7 +270,7 @@ class _BandSequence(nn.Module):
             rows = self.band_net.written_out(features.flatten(0, 1), keep=not checkpointing)
             features = rows.view_as(features)
             for block in self.seq_net["blocks"].children():
-                features = block.written_out(features, keep=not checkpointing)
+                features = block.written_out(features, keep=not checkpointing)  # type: ignore[operator]
             return features
         if checkpointing and torch.is_grad_enabled():
             return checkpoint(self._plain, features, memory, use_reentrant=False)

@@ -36,7 +36,7 @@ def written_out_serves(features: Tensor, weight: Tensor) -> bool:
         and features.dtype in (torch.float32, torch.float64)
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined]
     )
 
 
@@ -52,6 +52,7 @@ class RoformerFunction(torch.autograd.Function):
     def forward(
         ctx: Any, plain: Plain, keep: bool, turn: Tensor, features: Tensor, *parameters: Tensor
     ) -> Tensor:
+        """Return the result; keep what `backward` needs."""
         attention = _Attention(turn, *parameters[:3])
         gated = _Gated(*parameters[3:])
         out = torch.empty_like(features)
@@ -68,6 +69,7 @@ class RoformerFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
+        """Return the gradients of the arguments, in their order."""
         turn, features, *rest = ctx.saved_tensors
         parameters, kept = rest[:6], rest[6:]
         if torch.is_grad_enabled():
@@ -97,6 +99,7 @@ class ConvolutionFunction(torch.autograd.Function):
     def forward(
         ctx: Any, plain: Plain, keep: bool, past: int, features: Tensor, *parameters: Tensor
     ) -> Tensor:
+        """Return the result; keep what `backward` needs."""
         convolved = _convolve(features, parameters[0], parameters[1], past)
         pointwise = _Pointwise(*parameters[2:])
         out = torch.empty_like(features)
@@ -113,6 +116,7 @@ class ConvolutionFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
+        """Return the gradients of the arguments, in their order."""
         features, *rest = ctx.saved_tensors
         parameters, kept = rest[:7], rest[7:]
         if torch.is_grad_enabled():

@@ -64,6 +64,17 @@ def test_every_documented_command_and_option_exists(page: Path) -> None:
         assert not unknown, f"{page}: {program} {command} has no {sorted(unknown)}"
 
 
+def test_make_and_the_scripts_call_what_there_is() -> None:
+    script = Path("pipelines/slurm_array.sh").read_text(encoding="utf-8")
+    recipes = re.findall(r"^\t(.*)$", Path("Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    texts = (*recipes, *re.findall(r"apollo-data [^\"&]+", script))
+    calls = [call for text in texts if "apollo-" in text for call in _calls(text.split())]
+    assert len(calls) == 6
+    for program, command, *words in calls:
+        given = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+        assert given <= options_of(program, command)
+
+
 def test_command_lines_are_found() -> None:
     found = [call for text in TEXT.values() for call in command_lines(text)]
     assert len(found) > 40

@@ -263,9 +263,9 @@ def test_a_file_that_vanishes_in_the_midst_costs_its_clips_until_it_is_back(
 
 
 def test_a_part_without_clips_fails_names_the_reason_and_leaves_no_shard(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    own_songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    songs, work = write_songs(tmp_path / "songs"), WorkFolder.at(tmp_path / "out")
+    songs, work = own_songs, WorkFolder.at(tmp_path / "out")
     settings = small_settings(**QUICK)
     plan_prepared(prepare(songs, work, settings, 1, QUIET), work, settings, QUIET)
     shutil.rmtree(songs)
