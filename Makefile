@@ -31,7 +31,7 @@ eval: $(STAMP) ## Score the trained network beside the codec
 	$(BIN)/apollo-model eval --config $(PIPELINE)
 
 test: $(STAMP) ## Run all tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 bench: $(STAMP) ## Measure speed and memory, each beside its plain alternative
 	$(BIN)/python -m benchmarks
