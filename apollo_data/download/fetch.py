@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from apollo_data.console import Console
-from apollo_data.download.resume import Offer, Part, hash_into
+from apollo_data.download.resume import PartialFile, RemoteFile, hash_into
 from apollo_data.download.unpack import byte_progress, is_unpacked, readable, require_room, unpack
 from apollo_data.errors import DataError
 from apollo_data.settings.facts import SourceFacts
@@ -18,24 +18,24 @@ from apollo_data.storage import folder_lock
 
 _LONGEST_RETRY_AFTER_SECONDS = 600.0
 _TRANSIENT_STATUSES = frozenset({408, 425, 429})
-# What a server offers may differ by this share from a size that is only roughly known.
+# A server's file may differ by this share from a size that is only roughly known.
 _SIZE_TOLERANCE = 0.25
-# An archive is refused if it states to hold more than this many times what is known of it.
+# An archive is refused if it states more than this many times its known unpacked size.
 _UNPACKED_TOLERANCE = 4
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long to put up with a bad link; the delays double from the first to the longest.
+class RetryPolicy:
+    """How often and how long to retry; the delay doubles from the first to the longest.
 
     Attributes
     ----------
     attempts
-        Failures in a row, without a single new byte, after which a download ends.
+        Failures in a row, each without a new byte, after which the download ends.
     first_delay_seconds, longest_delay_seconds
-        Wait after the first of them, and at most.
+        Wait after the first failure, and the longest wait.
     timeout_seconds
-        Silence after which a connection counts as lost; a slow one that speaks goes on.
+        Time without data after which a connection counts as lost.
     """
 
     attempts: int = 10
@@ -44,7 +44,7 @@ class Patience:
     timeout_seconds: float = 60.0
 
     def delay_seconds(self, failures: int) -> float:
-        """Return the wait after so many failures in a row."""
+        """Return the wait after this many failures in a row."""
         doubled = self.first_delay_seconds * 2.0 ** max(0, failures - 1)
         return min(doubled, self.longest_delay_seconds)
 
@@ -57,29 +57,29 @@ def download_source(
     mirror: str | None = None,
     archive: Path | None = None,
     keep_archive: bool = True,
-    patience: Patience = Patience(),
+    retries: RetryPolicy = RetryPolicy(),
 ) -> Path:
-    """Fetch, verify and unpack a data set as far as that is not done; return its folder.
+    """Download, verify and unpack what is missing of a data set; return its folder.
 
     Parameters
     ----------
     facts
-        What is known of the data set.
+        Facts about the data set.
     out
-        Folder that gets one folder a data set.
-    console, patience
-        Takes progress and notes; how a bad link is dealt with.
+        Folder with one folder per data set.
+    console, retries
+        Receives progress and notes; how often to retry.
     mirror
-        URL to fetch the same archive from, in place of the official one.
+        URL of the same archive, instead of the official one.
     archive
         The archive, if it is on disk already. It is verified and never deleted.
     keep_archive
-        Whether a fetched archive stays once it is unpacked.
+        Whether to keep a downloaded archive after unpacking.
 
     Raises
     ------
     DataError
-        The archive cannot be had, is not the right one or is refused, or the disk is full.
+        The archive cannot be downloaded, is the wrong one or unsafe, or the disk is full.
     BusyError
         Another process downloads the same data set to the same place.
     """
@@ -97,15 +97,15 @@ def download_source(
                     console,
                     approximate_bytes=facts.approximate_bytes,
                     reserve_bytes=facts.approximate_unpacked_bytes,
-                    patience=patience,
+                    retries=retries,
                 )
             else:
                 verify_file(archive, facts.sha256, console)
                 packed = archive
             most = _UNPACKED_TOLERANCE * facts.approximate_unpacked_bytes
             unpack(packed, folder, console, sha256=facts.sha256, max_bytes=most)
-        # A download that was begun before the archive was found elsewhere has served its time.
-        Part(own, None).restart()
+        # A partial download is not needed once the archive was given as a file.
+        PartialFile(own, None).restart()
         given = archive is not None and own.exists() and archive.samefile(own)
         if not (keep_archive or given):
             own.unlink(missing_ok=True)
@@ -136,50 +136,50 @@ def fetch(
     *,
     approximate_bytes: int | None = None,
     reserve_bytes: int = 0,
-    patience: Patience = Patience(),
+    retries: RetryPolicy = RetryPolicy(),
 ) -> Path:
-    """Fetch a file to `final`, from where an earlier run stopped, and return that path.
+    """Download a file to `final`, resuming an earlier run, and return that path.
 
-    The caller holds the lock of its folder.
+    The caller holds the lock of the folder.
 
     Parameters
     ----------
     url
-        HTTP or HTTPS address. Redirects are followed, though not from HTTPS to HTTP.
+        HTTP or HTTPS address. Redirects are followed, but not from HTTPS to HTTP.
     final
-        Where the file goes once it is whole and verified. If it is there, it is verified.
+        Final path of the complete, verified file. A file that is there is verified.
     sha256
-        Its checksum. Without one, only the server's word tells that the file is right.
-    console, patience
-        Takes progress and notes; how a bad link is dealt with.
+        Its checksum. Without one, only the size that the server states is checked.
+    console, retries
+        Receives progress and notes; how often to retry.
     approximate_bytes, reserve_bytes
-        Its size, roughly (an offer far from it is refused), and what must fit beside it.
+        Its rough size (a file far from it is refused), and the space needed beside it.
 
     Raises
     ------
     DataError
-        The server refuses or is lost for good (what has arrived stays), the checksum is
-        wrong (what has arrived is deleted), or the disk is too small.
+        The server refuses or all retries failed (the partial file stays), the checksum is
+        wrong (the partial file is deleted), or the disk is too small.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     if final.exists():
         if sha256 is not None:
             verify_file(final, sha256, console)
         return final
-    part = Part(final, sha256)
+    part = PartialFile(final, sha256)
     request = _Request(url, part, console, approximate_bytes, reserve_bytes)
-    request.check_room(part.offer.total)
+    request.check_room(part.remote.total)
     if part.bytes and sha256 is not None:
-        title = f"reading the part of {final.name} that is in"
+        title = f"reading the downloaded part of {final.name}"
         with byte_progress(console, title, part.bytes) as advance:
             part.hash_earlier(advance)
-    request.insist(patience)
+    request.receive_all(retries)
     part.finish(url)
     return final
 
 
 class _LostError(Exception):
-    """The connection or the server failed in a way that may pass."""
+    """The connection or the server failed, and a retry may help."""
 
     def __init__(self, why: str, retry_after_seconds: float = 0.0) -> None:
         super().__init__(why)
@@ -188,24 +188,24 @@ class _LostError(Exception):
 
 @dataclass(frozen=True)
 class _Request:
-    """What is asked for, again after each loss, until nothing is missing."""
+    """A download: requests until nothing is missing."""
 
     url: str
-    part: Part
+    part: PartialFile
     console: Console
     approximate_bytes: int | None
     reserve_bytes: int
 
     def check_room(self, total: int | None) -> None:
-        """Raise `DataError` if what is missing and the reserve do not fit on the disk."""
+        """Raise `DataError` if the missing bytes and the reserve do not fit on the disk."""
         missing = max(0, (total or self.approximate_bytes or 0) - self.part.bytes)
         purpose = f"{self.part.final.name} with what it unpacks to"
         require_room(self.part.final.parent, missing + self.reserve_bytes, purpose)
 
-    def insist(self, patience: Patience) -> None:
-        """Ask until the part is whole; raise `DataError` when patience is at its end."""
+    def receive_all(self, retries: RetryPolicy) -> None:
+        """Request until the file is complete; raise `DataError` when no retry is left."""
         failures = 0
-        with _client(self.url, patience) as client:
+        with _client(self.url, retries) as client:
             while not self.part.complete:
                 reached = self.part.longest
                 try:
@@ -213,24 +213,24 @@ class _Request:
                 except _LostError as lost:
                     failures = 0 if self.part.longest > reached else failures + 1
                     state = f"{self.url}: {lost} after {readable(self.part.bytes)}"
-                    if failures >= patience.attempts:
+                    if failures >= retries.attempts:
                         raise DataError(
-                            f"{state}, {failures} times in a row; what has arrived is kept, "
-                            "run again to go on or name a mirror"
+                            f"{state}, {failures} times in a row; the downloaded part is kept, "
+                            "run again to resume or name a mirror"
                         ) from None
-                    delay = max(patience.delay_seconds(failures), lost.retry_after_seconds)
+                    delay = max(retries.delay_seconds(failures), lost.retry_after_seconds)
                     self.console.note(f"{state}; trying again in {delay:.0f} s")
                     time.sleep(delay)
 
     def _ask(self, client: httpx.Client) -> None:
-        """Add to the part what the server gives; raise `_LostError` if that ends too early."""
+        """Append what the server sends; raise `_LostError` if it ends too early."""
         headers = {"Accept-Encoding": "identity", **self.part.range_headers(self.url)}
         try:
             with client.stream("GET", self.url, headers=headers) as response:
-                if self._is_all_in(response):
+                if self._is_complete(response):
                     self.part.end()
                     return
-                self._refuse_unfit(response)
+                self._refuse_unusable(response)
                 trusted = self.part.sha256 is not None
                 if response.status_code == 206:
                     trusted |= "If-Range" in headers
@@ -242,14 +242,14 @@ class _Request:
                 raise DataError(f"{self.url}: this server cannot be trusted ({error})") from None
             raise _LostError(str(error) or type(error).__name__) from None
 
-    def _is_all_in(self, response: httpx.Response) -> bool:
-        """Tell whether the server has nothing to add; raise if it failed or refused."""
+    def _is_complete(self, response: httpx.Response) -> bool:
+        """Return whether nothing is missing; raise if the server failed or refused."""
         part, status = self.part, response.status_code
         if status == 416 and part.bytes:
-            if Offer.of(self.url, status, response.headers).total == part.bytes:
+            if RemoteFile.of(self.url, status, response.headers).total == part.bytes:
                 return True
             part.restart()
-            raise _LostError("the file is shorter than what is in; starting afresh")
+            raise _LostError("the file is shorter than its downloaded part; starting again")
         if status in _TRANSIENT_STATUSES or status >= 500:
             raise _LostError(f"HTTP status {status}", _retry_after_seconds(response))
         if status not in (200, 206):
@@ -259,8 +259,8 @@ class _Request:
             )
         return False
 
-    def _refuse_unfit(self, response: httpx.Response) -> None:
-        """Raise if the body is not what was asked for, or has no room."""
+    def _refuse_unusable(self, response: httpx.Response) -> None:
+        """Raise if the body is not what was requested, or does not fit on the disk."""
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
             raise DataError(
@@ -271,7 +271,7 @@ class _Request:
             start = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
             if start is None or int(start[1]) != self.part.bytes:
                 raise _LostError("another range came than was asked for")
-        total = Offer.of(self.url, response.status_code, response.headers).total
+        total = RemoteFile.of(self.url, response.status_code, response.headers).total
         expected = self.approximate_bytes
         if total is not None and expected and abs(total / expected - 1) > _SIZE_TOLERANCE:
             raise DataError(
@@ -281,37 +281,37 @@ class _Request:
         self.check_room(total)
 
     def _join(self, response: httpx.Response, trusted: bool) -> int:
-        """Fit a body to what is in; return how many of its bytes are to be passed over."""
+        """Match a body with the partial file; return how many of its bytes to skip."""
         part, status = self.part, response.status_code
-        offer = Offer.of(self.url, status, response.headers)
-        if part.bytes and not offer.continues(part.offer, trusted):
-            self.console.note(f"{self.url}: the file has changed; starting afresh")
+        remote = RemoteFile.of(self.url, status, response.headers)
+        if part.bytes and not remote.is_same(part.remote, trusted):
+            self.console.note(f"{self.url}: the file has changed; starting again")
             part.restart()
             if status == 206:
                 raise _LostError("only the end of the changed file came")
         if not part.bytes:
-            part.belongs_to(offer)
+            part.record(remote)
             return 0
         if status == 206:
-            if offer.url != part.offer.url or part.offer.total is None:
-                part.belongs_to(offer)
+            if remote.url != part.remote.url or part.remote.total is None:
+                part.record(remote)
             return 0
-        # The bytes on disk stay: should this connection be lost too, nothing is lost with it.
+        # The bytes on disk stay, in case this connection is lost, too.
         self.console.note(
-            f"{self.url}: this server cannot go on in the middle; "
-            f"passing over the {readable(part.bytes)} that are in"
+            f"{self.url}: this server cannot resume; "
+            f"skipping the {readable(part.bytes)} that were downloaded before"
         )
         return part.bytes
 
-    def _receive(self, response: httpx.Response, passing: int) -> None:
+    def _receive(self, response: httpx.Response, skipping: int) -> None:
         part = self.part
-        missing = max(0, (part.offer.total or self.approximate_bytes or 0) - part.bytes)
+        missing = max(0, (part.remote.total or self.approximate_bytes or 0) - part.bytes)
         title = f"fetching {part.final.name}"
         with byte_progress(self.console, title, missing) as advance, part.appending() as append:
-            # Blocks as they come: what a larger one gathers is lost with the connection.
+            # Blocks of any size: bytes buffered for a larger one would be lost with the connection.
             for block in response.iter_raw():
-                fresh = block[passing:]
-                passing -= len(block) - len(fresh)
+                fresh = block[skipping:]
+                skipping -= len(block) - len(fresh)
                 if fresh:
                     append(fresh)
                     advance(len(fresh))
@@ -320,7 +320,7 @@ class _Request:
             raise _LostError("the connection ended early")
 
 
-def _client(url: str, patience: Patience) -> httpx.Client:
+def _client(url: str, retries: RetryPolicy) -> httpx.Client:
     begun_safely = url.lower().startswith("https:")
 
     def refuse_downgrade(request: httpx.Request) -> None:
@@ -328,7 +328,7 @@ def _client(url: str, patience: Patience) -> httpx.Client:
             raise DataError(f"{url}: redirects to {request.url}, which is not HTTPS; refused")
 
     return httpx.Client(
-        timeout=patience.timeout_seconds,
+        timeout=retries.timeout_seconds,
         follow_redirects=True,
         event_hooks={"request": [refuse_downgrade]},
     )
@@ -343,6 +343,6 @@ def _is_certificate_error(error: BaseException | None) -> bool:
 
 
 def _retry_after_seconds(response: httpx.Response) -> float:
-    """Return how long the server asks to wait; its other form, a date, is not heeded."""
+    """Return how long the server asks to wait; a date is ignored."""
     text = response.headers.get("Retry-After", "")
     return min(float(text), _LONGEST_RETRY_AFTER_SECONDS) if text.isdecimal() else 0.0

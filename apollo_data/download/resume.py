@@ -1,7 +1,7 @@
-"""The part of a remote file that has arrived, and what it is a part of.
+"""The resume state of a download: the partial file and the remote file it belongs to.
 
-It lies in `.<name>.part` beside the file's final name. `.<name>.part.json` keeps what the
-server told about the whole file, so that a changed file is never glued to an old beginning.
+The bytes are in `.<name>.part` beside the final name. `.<name>.part.json` holds what the
+server stated about the whole file, so that the rest of a changed file is never appended.
 """
 
 import contextlib
@@ -43,8 +43,8 @@ def hash_into(digest: Digest, path: Path, advance: Callable[[int], None]) -> int
 
 
 @dataclass(frozen=True)
-class Offer:
-    """What a server says about a whole file: its size, and signs by which a change shows."""
+class RemoteFile:
+    """What a server states about a whole file: its size, and what identifies its version."""
 
     url: str = ""
     total: int | None = None
@@ -52,8 +52,8 @@ class Offer:
     last_modified: str | None = None
 
     @classmethod
-    def of(cls, url: str, status: int, headers: Mapping[str, str]) -> "Offer":
-        """Read a response's head; the total of a 206 or 416 stands in Content-Range."""
+    def of(cls, url: str, status: int, headers: Mapping[str, str]) -> "RemoteFile":
+        """Read a response's headers; of a 206 or 416 the total is in Content-Range."""
         if status == 200:
             total = re.fullmatch(r"(\d+)", headers.get("Content-Length", ""))
         else:
@@ -62,16 +62,16 @@ class Offer:
             url, int(total[1]) if total else None, headers.get("ETag"), headers.get("Last-Modified")
         )
 
-    def continues(self, begun: "Offer", trusted: bool) -> bool:
-        """Tell whether this is the file that was begun.
+    def is_same(self, begun: "RemoteFile", trusted: bool) -> bool:
+        """Return whether this is the file of which a part was downloaded.
 
         Parameters
         ----------
         begun
-            The offer that the bytes on disk belong to.
+            The remote file that the bytes on disk belong to.
         trusted
-            Whether something else vouches for it: a checksum at the end, or the server,
-            asked for a range of the very same file. Then it is enough that nothing differs.
+            Whether there is another guarantee: a checksum at the end, or If-Range. Then it
+            is enough that nothing differs.
         """
         if self.total is None or begun.total not in (None, self.total):
             return False
@@ -82,15 +82,15 @@ class Offer:
         return all(new == old for new, old in known) and (bool(known) or trusted)
 
 
-class Part:
-    """The bytes that are in, their running digest, and the offer that they belong to.
+class PartialFile:
+    """The downloaded bytes, their running digest, and the remote file they belong to.
 
     Attributes
     ----------
     bytes, longest
-        How many are in, and how many were at most since this run began.
-    offer
-        What they are a part of; empty at the beginning.
+        How many there are, and the most there were since this run began.
+    remote
+        The remote file; empty at the beginning.
     """
 
     def __init__(self, final: Path, sha256: str | None) -> None:
@@ -100,57 +100,57 @@ class Part:
         self._record = final.with_name(f".{final.name}.part.json")
         self._digest: Digest = hashlib.sha256()
         self._ended = False
-        self.offer = self._recorded_offer()
-        if not self.offer.url:
+        self.remote = self._recorded()
+        if not self.remote.url:
             self.path.unlink(missing_ok=True)
         self.bytes = self.path.stat().st_size if self.path.exists() else 0
         self.longest = self.bytes
 
     @property
     def complete(self) -> bool:
-        """Whether all is in; if the server names no size, a clean end tells."""
-        return self._ended or (self.offer.total is not None and self.bytes == self.offer.total)
+        """Whether nothing is missing; without a stated size, whether the response ended cleanly."""
+        return self._ended or (self.remote.total is not None and self.bytes == self.remote.total)
 
-    def _recorded_offer(self) -> Offer:
+    def _recorded(self) -> RemoteFile:
         with contextlib.suppress(OSError, ValueError, TypeError):
-            return Offer(**json.loads(self._record.read_text(encoding="utf-8")))
-        return Offer()
+            return RemoteFile(**json.loads(self._record.read_text(encoding="utf-8")))
+        return RemoteFile()
 
     def hash_earlier(self, advance: Callable[[int], None]) -> None:
-        """Bring the digest up to date with what an earlier run fetched."""
+        """Add the bytes of an earlier run to the digest."""
         if self.bytes:
             hash_into(self._digest, self.path, advance)
 
     def range_headers(self, url: str) -> dict[str, str]:
-        """Return the request headers that ask for the rest, if it is the rest of the same file."""
+        """Return the request headers for the missing range, of the same file only."""
         if not self.bytes:
             return {}
         headers = {"Range": f"bytes={self.bytes}-"}
-        etag = self.offer.etag
+        etag = self.remote.etag
         # RFC 9110, 13.1.5: a weak ETag must not be used here.
-        validator = etag if etag and not etag.startswith("W/") else self.offer.last_modified
-        if validator and self.offer.url == url:
+        validator = etag if etag and not etag.startswith("W/") else self.remote.last_modified
+        if validator and self.remote.url == url:
             headers["If-Range"] = validator
         return headers
 
-    def belongs_to(self, offer: Offer) -> None:
-        """Remember what the bytes are a part of, on disk, before they are written."""
-        if offer != self.offer:
-            write_text(self._record, json.dumps(dataclasses.asdict(offer)))
-            self.offer = offer
+    def record(self, remote: RemoteFile) -> None:
+        """Write down the remote file before its bytes are written."""
+        if remote != self.remote:
+            write_text(self._record, json.dumps(dataclasses.asdict(remote)))
+            self.remote = remote
 
     def restart(self) -> None:
-        """Forget what is in."""
+        """Delete the partial file and begin again."""
         self.path.unlink(missing_ok=True)
         self._record.unlink(missing_ok=True)
         self._digest = hashlib.sha256()
         self._ended = False
         self.bytes = 0
-        self.offer = Offer()
+        self.remote = RemoteFile()
 
     @contextlib.contextmanager
     def appending(self) -> Iterator[Callable[[bytes], None]]:
-        """Yield the function that adds a block; each is the system's before the next comes."""
+        """Yield a function that appends a block, unbuffered."""
         with self.path.open("ab", buffering=0) as file:
 
             def append(block: bytes) -> None:
@@ -169,8 +169,8 @@ class Part:
             yield append
 
     def end(self) -> None:
-        """Take what is in for the whole, as a clean end of a file of unknown size says."""
-        self._ended = self.offer.total is None or self.bytes == self.offer.total
+        """Record a clean end of the response; it completes a file of unknown size."""
+        self._ended = self.remote.total is None or self.bytes == self.remote.total
 
     def finish(self, url: str) -> None:
         """Give the file its final name if its checksum is right; delete it if it is not.

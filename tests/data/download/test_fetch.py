@@ -23,7 +23,7 @@ import pytest
 from apollo_data.cli import main
 from apollo_data.console import Console
 from apollo_data.download import fetch as fetching
-from apollo_data.download.fetch import Patience, download_source, fetch
+from apollo_data.download.fetch import RetryPolicy, download_source, fetch
 from apollo_data.download.unpack import is_unpacked
 from apollo_data.errors import BusyError, DataError
 from apollo_data.settings import facts as committed
@@ -31,7 +31,7 @@ from apollo_data.settings.facts import SourceFacts
 from apollo_data.storage import folder_lock
 
 QUIET = Console(quiet=True)
-HASTY = Patience(attempts=4, first_delay_seconds=0.001, timeout_seconds=30.0)
+HASTY = RetryPolicy(attempts=4, first_delay_seconds=0.001, timeout_seconds=30.0)
 FILES = {f"train/A - B/{stem}.wav": random.Random(stem).randbytes(900_000) for stem in "abc"}
 
 
@@ -190,7 +190,7 @@ def facts(address: str = "http://127.0.0.1:9/", **changes: object) -> SourceFact
 
 
 def get(server: Server, folder: Path, sha256: str | None = SHA256, **more: object) -> Path:
-    options = {"patience": HASTY, **more}
+    options = {"retries": HASTY, **more}
     return fetch(server.url, folder / "a.zip", sha256, QUIET, **options)  # type: ignore[arg-type]
 
 
@@ -200,7 +200,7 @@ def leave_part(folder: Path, server: Server, count: int) -> None:
     whole, does.drop_after = does.drop_after, count
     does.statuses = []
     with contextlib.suppress(DataError):
-        get(server, folder, patience=Patience(attempts=0, first_delay_seconds=0.0))
+        get(server, folder, retries=RetryPolicy(attempts=0, first_delay_seconds=0.0))
     does.drop_after = whole
     does.asked.clear()
     assert (folder / ".a.zip.part").stat().st_size == count
@@ -258,11 +258,11 @@ def test_a_slow_server_is_waited_for_and_a_silent_one_is_asked_again(tmp_path: P
         assert get(server, tmp_path).read_bytes() == ARCHIVE
     assert server.behaviour.starts == [0]
     (tmp_path / "a.zip").unlink()
-    silence = Patience(attempts=50, first_delay_seconds=0.001, timeout_seconds=0.3)
+    silence = RetryPolicy(attempts=50, first_delay_seconds=0.001, timeout_seconds=0.3)
     with serving(hold_at=1_000_000) as server:
         release = threading.Thread(target=release_later, args=(server.behaviour, 1_000_000))
         release.start()
-        assert get(server, tmp_path, patience=silence).read_bytes() == ARCHIVE
+        assert get(server, tmp_path, retries=silence).read_bytes() == ARCHIVE
         release.join()
     assert 1_000_000 in server.behaviour.starts
 
@@ -389,13 +389,13 @@ def test_a_dead_server_is_named(tmp_path: Path) -> None:
     with serving() as server:
         url = server.url
     with pytest.raises(DataError, match=f"^{url}: .*Connection refused after 0 bytes, 4 times"):
-        fetch(url, tmp_path / "a.zip", SHA256, QUIET, patience=HASTY)
+        fetch(url, tmp_path / "a.zip", SHA256, QUIET, retries=HASTY)
 
 
 @pytest.mark.parametrize("url", ["ftp://example.org/a.zip", "musdb18hq.zip"])
 def test_what_is_no_web_address_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(DataError, match="give an http or https address"):
-        fetch(url, tmp_path / "a.zip", SHA256, QUIET, patience=HASTY)
+        fetch(url, tmp_path / "a.zip", SHA256, QUIET, retries=HASTY)
 
 
 def test_a_coded_body_is_refused(tmp_path: Path) -> None:
@@ -459,7 +459,7 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 def test_a_data_set_is_fetched_unpacked_and_then_known(tmp_path: Path) -> None:
     with serving() as server:
-        folder = download_source(facts(server.url), tmp_path, QUIET, patience=HASTY)
+        folder = download_source(facts(server.url), tmp_path, QUIET, retries=HASTY)
         assert folder == tmp_path / "little"
         assert content_of(folder) == FILES
         assert (folder / "little.zip").read_bytes() == ARCHIVE
