@@ -149,6 +149,8 @@ def load_settings(path: Path | None) -> Settings:
         return Settings()
     path = _pipeline_path(Path(path))
     try:
+        if path.is_fifo():  # reading would wait for a writer
+            raise SettingsError(f"{path}: is a pipe; name a TOML file")
         with path.open("rb") as source:
             values = tomllib.load(source)
     except OSError as error:

@@ -66,9 +66,9 @@ def named_format(inputs: Sequence[Path], out: Path) -> str | None:
         The name is that of an audio file which cannot be written, or of which there would be
         several.
     """
-    if out.is_dir() or not _AUDIO_SUFFIXES.fullmatch(out.suffix):
+    if _is_folder(out) or not _AUDIO_SUFFIXES.fullmatch(out.suffix):
         return None
-    if len(inputs) != 1 or inputs[0].is_dir():
+    if len(inputs) != 1 or _is_folder(inputs[0]):
         raise DataError(
             f"{out}: is named like an audio file, but several results would go there; name a folder"
         )
@@ -76,6 +76,13 @@ def named_format(inputs: Sequence[Path], out: Path) -> str | None:
         suffixes = ", ".join(f".{name}" for name in FORMATS)
         raise DataError(f"{out}: {out.suffix} cannot be written; use one of {suffixes}")
     return form
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, for one
+        return False
 
 
 def find_jobs(inputs: Sequence[Path], out: Path, file_format: str) -> JobList:
@@ -94,11 +101,11 @@ def find_jobs(inputs: Sequence[Path], out: Path, file_format: str) -> JobList:
         if file_format != form:
             raise DataError(f"{out}: ends with {out.suffix}, but the format is {file_format}")
         return JobList((RestoreJob(inputs[0], out),), 0, None)
-    if out.exists() and not out.is_dir():
+    if os.path.lexists(out) and not _is_folder(out):
         raise DataError(f"{out}: is no folder, expected a folder for the results")
     found = _Found()
     for path in inputs:
-        if path.is_dir():
+        if _is_folder(path):
             top = Path() if len(inputs) == 1 else Path(path.resolve().name)
             _add_folder(found, path, top, out)
         else:

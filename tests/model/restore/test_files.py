@@ -227,6 +227,8 @@ def test_bad_files_are_told_and_the_good_ones_restored(tmp_path: Path) -> None:
     assert len(failed) >= 20
     assert all(reason and "\n" not in reason for reason in failed.values())
     assert "Traceback" not in done.stderr
+    assert "apollo-restore-" not in done.stderr + done.stdout  # files that are not there any more
+    assert ".partial" not in done.stderr + done.stdout
     assert "half.mp3: its last" in done.stderr
     written = {path.stem for path in (tmp_path / "out").glob("[!.]*")}
     assert written == good
