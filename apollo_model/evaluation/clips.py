@@ -37,6 +37,7 @@ def keep_clips(
 
     Clips that are there already, of the same systems, are not restored again.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     chosen = choose_clips(systems, rows, pairs, count)
     versions = [system.key for system in systems]
     key = key_of(pairs.key, versions, [system.name for system in systems])

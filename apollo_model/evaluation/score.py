@@ -19,6 +19,7 @@ from apollo_model.checkpoint.formats import save_network
 from apollo_model.evaluation.clips import keep_clips
 from apollo_model.evaluation.files import write_files
 from apollo_model.evaluation.metrics.clip import METRIC_NAMES, available_metrics
+from apollo_model.evaluation.page import write_page
 from apollo_model.evaluation.pairs import PairList, list_pairs
 from apollo_model.evaluation.rows import SystemRows
 from apollo_model.evaluation.summary import summarise
@@ -70,7 +71,7 @@ def evaluate(
     align
         Move shifted results of other programs back to their place.
     clips
-        How many clips to keep for listening.
+        How many clips to keep for listening; they are also in report.html.
 
     Returns
     -------
@@ -102,8 +103,8 @@ def evaluate(
         speeds = _speeds(everyone, pairs.sample_rate, out)
         summary = summarise(everyone, rows, pairs, chosen)
         write_files(out, summary, rows, pairs, chosen, speeds)
-        if clips:
-            keep_clips(out / "listening", everyone, rows, pairs, clips, console)
+        keep_clips(out / "listening", everyone, rows, pairs, clips, console)
+        write_page(out)
     return summary
 
 

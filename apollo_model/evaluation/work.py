@@ -106,7 +106,9 @@ def _restored_batch(batch: list[Job], on_gpu: Sequence[NetworkSystem]) -> list[J
         if not wanted:
             continue
         try:
-            results: Sequence[Array | str] = system.restore_batch([coded[n] for n in wanted])
+            results: Sequence[Array | str] = system.restore_batch(
+                [coded[n] for n in wanted], batch[wanted[0]].pair.identity
+            )
         except SystemFailure as failure:
             results = [str(failure)] * len(wanted)
         for number, result in zip(wanted, results, strict=True):

@@ -1,6 +1,7 @@
 """Networks from checkpoints."""
 
 import time
+import zlib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ class NetworkSystem(System):
         self.checkpoint, self.device = Path(found), device
         network = _load(self.checkpoint, device)
         self.parameters = sum(value.numel() for value in network.parameters())
-        self._sample_rate = int(network.sample_rate)
+        self._sample_rate = int(getattr(network, "sample_rate", 0))
         self._weights = sha256_file(self.checkpoint)
 
     @property
@@ -58,7 +59,7 @@ class NetworkSystem(System):
 
     def check(self, sample_rate: int) -> None:
         """Refuse clips of a rate that the network was not made for."""
-        if self._sample_rate != sample_rate:
+        if self._sample_rate not in (0, sample_rate):
             raise DataError(
                 f"{self.checkpoint}: is a network for {self._sample_rate} Hz, the test clips have"
                 f" {sample_rate} Hz; build test shards of its rate to score it"
@@ -66,14 +67,15 @@ class NetworkSystem(System):
 
     def restore(self, coded: Array, sample_rate: int, pair: Pair) -> Restored:
         """Run the network."""
-        del sample_rate, pair
-        return Restored(self.restore_batch([coded])[0])
+        del sample_rate
+        return Restored(self.restore_batch([coded], pair.identity)[0])
 
     @torch.inference_mode()
-    def restore_batch(self, coded: "list[Array]") -> "list[Array]":
-        """Run the network on several clips at once."""
+    def restore_batch(self, coded: "list[Array]", seed: str) -> "list[Array]":
+        """Run the network on several clips at once; one that draws noise follows from `seed`."""
         network = _load(self.checkpoint, self.device)
         batch = torch.from_numpy(np.stack(coded)).to(self.device)
+        torch.manual_seed(zlib.crc32(seed.encode()))
         try:
             restored = network(batch)
         except RuntimeError as error:

@@ -179,6 +179,12 @@ def test_the_files_are_there_in_every_format(scored: Path) -> None:
     assert {row["kind"] for row in rows} == {"codec", "network", "baseline", "published"}
 
 
+def test_the_page_is_written(scored: Path) -> None:
+    page = (scored / "report.html").read_text(encoding="utf-8")
+    assert "copy-up" in page
+    assert "<html" in page
+
+
 def test_clips_are_kept_for_listening(scored: Path) -> None:
     import soundfile
 
@@ -273,6 +279,25 @@ def test_workers_make_no_difference(second_shards: Path, tmp_path: Path) -> None
             clips=0,
         )
     assert rows_of(tmp_path / "1") == rows_of(tmp_path / "2")
+
+
+def test_results_made_before_on_a_device_are_scored_like_those_of_the_workers(
+    second_shards: Path, tmp_path: Path
+) -> None:
+    save_small(tmp_path / "best.safetensors")
+    for number, device in enumerate(("cpu", "cpu:0")):  # the second goes the way of a GPU
+        evaluate(
+            [str(tmp_path / "best.safetensors")],
+            second_shards,
+            tmp_path / str(number),
+            QUIET,
+            device,
+            metrics=FAST,
+            clips=0,
+        )
+    own, other = rows_of(tmp_path / "0"), rows_of(tmp_path / "1")
+    for row, same in zip(own, other, strict=True):
+        assert float(row["si_snr"]) == pytest.approx(float(same["si_snr"]), abs=1e-3)
 
 
 def test_a_network_that_gives_nan_is_a_row_and_the_others_keep_theirs(
