@@ -89,6 +89,36 @@ def sdr(estimate: Audio, target: Audio) -> Tensor:
     return _mean_over_channels(torch.tensor(ratios).double().view(target.shape[:-1]), sounding)
 
 
+class FidelityReference:
+    """A target, (channels, samples), against which many estimates are measured.
+
+    Raises
+    ------
+    ValueError
+        The target is silent or not finite.
+    """
+
+    def __init__(self, target: Audio) -> None:
+        self._target = _double(target)
+        _prepare(self._target, self._target)
+        self._sounding = _sounding(self._target)
+        self._channels: list[SdrChannel | None] = [None] * len(self._target)
+
+    def si_snr(self, estimate: Audio) -> float:
+        """Return `si_snr` of an estimate."""
+        return float(si_snr(estimate, self._target))
+
+    def sdr(self, estimate: Audio) -> float:
+        """Return `sdr` of an estimate."""
+        found, wanted, sounding = _prepare(estimate, self._target)
+        ratios = torch.full((len(wanted),), -LIMIT_DB, dtype=torch.float64)
+        for number in torch.nonzero(sounding).flatten().tolist():
+            channel = self._channels[number] or SdrChannel(wanted[number].numpy())
+            self._channels[number] = channel
+            ratios[number] = channel.sdr(found[number].numpy())
+        return float(_mean_over_channels(ratios, sounding))
+
+
 class SdrChannel:
     """One channel of a target, without its mean, against which many estimates are measured.
 

@@ -14,6 +14,8 @@ import numpy.typing as npt
 import scipy.fft
 import torch
 
+from apollo_model.evaluation.metrics.fidelity import LIMIT_DB
+
 Array = npt.NDArray[Any]
 Audio = torch.Tensor | Array
 
@@ -76,7 +78,8 @@ class Spectrum:
     def of(cls, audio: Audio) -> "Spectrum":
         """Analyse (channels, samples)."""
         values = _values(audio)
-        padded = np.pad(values, ((0, 0), (WINDOW // 2, WINDOW // 2 + -values.shape[-1] % HOP)))
+        # No frame reaches beyond the clip: its ends would look like sound at all frequencies.
+        padded = np.pad(values, ((0, 0), (0, max(0, WINDOW - values.shape[-1]))))
         frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW, -1)[:, ::HOP]
         spectrum = scipy.fft.rfft(frames * _HANN)
         return cls(spectrum.real**2 + spectrum.imag**2)
@@ -169,6 +172,30 @@ class SpectralReference:
         if not sounding.any():
             return None
         return float(np.abs(10 * np.log10(found[sounding] / wanted[sounding])).mean())
+
+    def waveform_error_db(self, estimate: Array, above: bool) -> float | None:
+        """Return the power of the error relative to the target's, above or below the codec's edge.
+
+        In dB: 0 is what silence scores, and a fill with the right levels and wrong phases
+        scores +3. None where the target is silent there.
+        """
+        if estimate.shape != self._target.shape:
+            raise ValueError(_differ(estimate.shape, self._target.shape))
+        if self._edge_hz is None:
+            return None
+        edge = round(self._edge_hz * self._target.shape[-1] / self._sample_rate)
+        side = slice(edge, None) if above else slice(0, edge)
+        wanted = self._long_spectrum[:, side]
+        error = scipy.fft.rfft(estimate.astype(np.float64))[:, side] - wanted
+        power, total = (float((np.abs(part) ** 2).sum()) for part in (wanted, self._long_spectrum))
+        if power <= FLOOR * total * max(wanted.shape[-1], 1) / self._long_spectrum.shape[-1]:
+            return None
+        smallest = power * 10 ** (-LIMIT_DB / 10)
+        return float(10 * np.log10(max(float((np.abs(error) ** 2).sum()), smallest) / power))
+
+    @cached_property
+    def _long_spectrum(self) -> Array:
+        return scipy.fft.rfft(self._target.astype(np.float64))
 
     @property
     def _bin_hz(self) -> float:
