@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
 
 _OPTIONS = (
     "--headless=new",

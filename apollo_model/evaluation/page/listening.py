@@ -150,11 +150,14 @@ def _clip(folder: Path, row: dict[str, Any]) -> Clip:
         for name in names
         if files[name]
     ]
+    if not versions:
+        raise ValueError(f"clip {row.get('id')!r} has no files")
+    kbps, coding = number(row.get("bitrate_kbps")), row.get("coding") or row.get("codec")
     about = {
         "id": str(row.get("id", "")),
         "category": str(row.get("category") or ""),
-        "bitrate": row.get("bitrate_kbps"),
-        "codec": str(row.get("coding") or row.get("codec") or ""),
+        "bitrate": kbps,
+        "codec": str((coding if kbps is None else row.get("codec")) or ""),
         "song": str(row.get("song") or ""),
         "why": str(row.get("why") or ""),
     }

@@ -137,7 +137,7 @@ def _finite(rows: Rows, system: str, metric: str) -> np.ndarray:
 
 def _bins(count: int) -> int:
     """Return how many bins `count` values fill without looking ragged."""
-    return max(8, min(MAX_BINS, round(count**0.5)))
+    return max(12, min(MAX_BINS, round(count**0.5)))
 
 
 def _span(values: np.ndarray) -> tuple[float, float]:

@@ -237,3 +237,24 @@ def test_a_missing_sound_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"clip-1-0\.flac"):
         write_page(folder)
     assert not (folder / "report.html").exists()
+
+
+@pytest.mark.parametrize("text", ["{", '{"clips": 3}', '{"clips": [{"id": "a", "files": {}}]}'])
+def test_a_damaged_list_of_clips_is_one_line(tmp_path: Path, text: str) -> None:
+    folder = write_evaluation(tmp_path, clips=0)
+    (folder / "listening").mkdir()
+    (folder / "listening" / "clips.json").write_text(text)
+    with pytest.raises(DataError, match=r"clips\.json.*apollo-model eval") as error:
+        write_page(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_clips_without_a_plain_bitrate_are_named_by_their_coding(tmp_path: Path) -> None:
+    write_clips(tmp_path / "clips", NAMES, 2)
+    index = tmp_path / "clips" / "clips.json"
+    rows = json.loads(index.read_text())
+    rows["clips"][0] |= {"bitrate_kbps": None, "coding": "mp3 V2"}
+    rows["clips"][1] |= {"coding": "mp3 64"}
+    index.write_text(json.dumps(rows))
+    about = pack_clips(tmp_path / "clips", 100_000_000).about["clips"]
+    assert [(clip["bitrate"], clip["codec"]) for clip in about] == [(None, "mp3 V2"), (64, "mp3")]

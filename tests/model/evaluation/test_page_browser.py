@@ -202,7 +202,7 @@ def test_switching_keeps_the_position_to_a_millisecond(browser: Browser, file: P
         };
         await until(2048);
         const parts = [];
-        for (const version of [1, 2, 3, 0, 1, 3, 2]) {
+        for (const version of [1, 3, 0, 2, 1]) {
             player.select(version);
             // What is heard from 50 ms after the switch on is this version alone.
             const at = Math.ceil(context.currentTime * rate) - first + 0.05 * rate;
@@ -218,7 +218,7 @@ def test_switching_keeps_the_position_to_a_millisecond(browser: Browser, file: P
             let [best, found] = [-Infinity, 0];
             for (let shift = 0; shift < size; shift += 1) {
                 let [sum, power] = [0, 0];
-                for (let n = 0; n < 512; n += 1) {
+                for (let n = 0; n < 256; n += 1) {
                     const sample = sound[(shift + n) % size];
                     sum += heard[at + n] * sample;
                     power += sample * sample;
@@ -230,7 +230,7 @@ def test_switching_keeps_the_position_to_a_millisecond(browser: Browser, file: P
         };
         return parts.map(place);
     })()""")
-    assert [version for version, _ in found] == [1, 2, 3, 0, 1, 3, 2]
+    assert [version for version, _ in found] == [1, 3, 0, 2, 1]
     places = [place for _, place in found]
     assert max(places) - min(places) <= MILLISECOND
     assert page.console == []
@@ -413,7 +413,7 @@ def test_a_rating_is_completed_and_saved(browser: Browser, page: Page) -> None:
         page.run(f"""{{
             const kinds = report.mushra.screens[{screen}].conditions.map((one) => one.kind);
             const marks = {{ reference: 100, anchor: 10, codec: 30, system: 60 + {screen} }};
-            press(document.querySelector('#mushra .choice'), '2');
+            press(report.mushra.sliders[0].input, '2');
             report.mushra.sliders.forEach(({{ input }}, i) => {{
                 input.value = marks[kinds[i]];
                 input.dispatchEvent(new Event('input', {{ bubbles: true }}));

@@ -37,7 +37,9 @@ function isNumber(value) {
 
 /** Format with a true minus sign; a missing number is a dash. */
 function format(value, digits = 2) {
-  return isNumber(value) ? value.toFixed(digits).replace("-", "\u2212") : DASH;
+  if (!isNumber(value)) return DASH;
+  const text = value.toFixed(digits);
+  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "\u2212");
 }
 
 function withUnit(metric) {

@@ -216,7 +216,7 @@ function keyboardHelp() {
 }
 
 function typing(target) {
-  return target.matches("select, textarea, input:not([type=checkbox])");
+  return target.matches("select, textarea, input:not([type=checkbox], [type=range])");
 }
 
 function inView(element) {

@@ -180,7 +180,7 @@ function drawClips(width) {
   }
   for (const index of new Set(points.map((p) => p.index))) {
     const dots = points.filter((p) => p.index === index).map((p) => `M${x(p.x).toFixed(1)} ${y(p.y).toFixed(1)}h0`).join("");
-    chart.append(svg("path", { class: `${seriesClass(index)} cloud`, d: dots }));
+    chart.append(svg("path", { class: `${seriesClass(index)} cloud${points.length < 300 ? " few" : ""}`, d: dots }));
   }
   const ring = svg("circle", { class: "ring", r: 6, visibility: "hidden" });
   chart.append(ring);

@@ -83,7 +83,7 @@ function scoreColumn(metric, scoresOf, group, first, show, kind = "values") {
   const arrow = metric.better === "higher" ? "higher is better"
     : metric.better === "lower" ? "lower is better" : "";
   return {
-    label: show ? metric.label : shortLabel(metric),
+    label: show ? withUnit(metric).replaceAll("-", "\u2011") : shortLabel(metric),
     title: [withUnit(metric), arrow].filter(Boolean).join(", "),
     group,
     first,
@@ -94,7 +94,7 @@ function scoreColumn(metric, scoresOf, group, first, show, kind = "values") {
       const isBest = values && row.kind !== "published" && own.length > 1 &&
         format(values[0], metric.digits) === format(best, metric.digits);
       return h("td", { class: `number${isBest ? " best" : ""}${first ? " first" : ""}` },
-        kind === "difference" && values && values[0] > 0 ? "+" : "", format(values && values[0], metric.digits),
+        kind === "difference" && values && Number(values[0].toFixed(metric.digits)) > 0 ? "+" : "", format(values && values[0], metric.digits),
         show ? show(values || [], metric) : null);
     },
   };
