@@ -61,10 +61,16 @@ class Console:
     """Where a command's words go; `quiet` silences everything but results and errors.
 
     Notes and warnings never stop the work: if stderr cannot be written, they are lost.
+
+    Attributes
+    ----------
+    detail
+        A short text that stands beside the progress bar, such as the current loss.
     """
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
+        self.detail = ""
         self._err = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
@@ -119,9 +125,10 @@ class Console:
                 rich.progress.MofNCompleteColumn(),
                 rich.progress.TextColumn("{task.fields[unit]} {task.fields[rate]}"),
                 rich.progress.TimeRemainingColumn(),
+                rich.progress.TextColumn("{task.fields[detail]}", markup=False),
             )
             with rich.progress.Progress(*columns, console=self._err) as bar:
-                task = bar.add_task(title, total=total, unit=unit, rate="")
+                task = bar.add_task(title, total=total, unit=unit, rate="", detail="")
                 started = time.monotonic()
                 done = 0
 
@@ -129,7 +136,7 @@ class Console:
                     nonlocal done
                     done += count
                     rate = done / max(time.monotonic() - started, 1e-6)
-                    bar.update(task, advance=count, rate=f"{rate:.1f}/s")
+                    bar.update(task, advance=count, rate=f"{rate:.1f}/s", detail=self.detail)
 
                 yield advance
         else:
@@ -147,13 +154,16 @@ class Console:
             done += count
             now = time.monotonic()
             wait = (now - started) / _PLAIN_LINES
+            detail = f"; {self.detail}" if self.detail else ""
             wait = min(_LONGEST_INTERVAL_SECONDS, max(_PLAIN_INTERVAL_SECONDS, wait))
             if done >= total and not was_done:
-                self.note(f"{title}: {done}/{total} {unit}, {_rate(now - started, done):.1f}/s")
+                self.note(
+                    f"{title}: {done}/{total} {unit}, {_rate(now - started, done):.1f}/s{detail}"
+                )
             elif done < total and now - lines[-1][0] >= wait:
                 rate = _rate(now - lines[0][0], done - lines[0][1])
-                left = f", {_span((total - done) / rate)} left" if rate else ""
-                self.note(f"{title}: {done}/{total} {unit}, {rate:.1f}/s{left}")
+                left = f", {time_text((total - done) / rate)} left" if rate else ""
+                self.note(f"{title}: {done}/{total} {unit}, {rate:.1f}/s{left}{detail}")
                 lines.append((now, done))
 
         return advance
@@ -163,12 +173,12 @@ def _rate(seconds: float, count: int) -> float:
     return count / max(seconds, 1e-6)
 
 
-def _span(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     """Return a time as hours, minutes and seconds.
 
     Examples
     --------
-    >>> _span(5), _span(90), _span(7205)
+    >>> time_text(5), time_text(90), time_text(7205)
     ('0:05', '1:30', '2:00:05')
     """
     minutes, rest = divmod(math.ceil(seconds), 60)

@@ -11,6 +11,7 @@ from apollo_model.checkpoint.describe import CheckpointInfo, describe_checkpoint
 from apollo_model.checkpoint.find_weights import Choice
 from apollo_model.checkpoint.formats import load_checkpoint, save_network
 from apollo_model.checkpoint.hub import fetch_checkpoint, is_hub_name
+from apollo_model.checkpoint.plain_values import printable
 
 SUFFIX = ".safetensors"
 StoredType = Literal["float32", "float16", "bfloat16"]
@@ -69,9 +70,9 @@ def convert_checkpoint(
     for name, value in checkpoint.network.state_dict().items():
         if torch.isfinite(value).all() and not torch.isfinite(value.to(dtype)).all():
             raise DataError(f"{path}: {name} has values too large for {stored_as}")
-    origin = {"converted_from": path.name, "converted_from_sha256": sha256_file(path)}
+    origin = {"converted_from": printable(path.name), "converted_from_sha256": sha256_file(path)}
     if checkpoint.place:
-        origin["converted_weights"] = checkpoint.place
+        origin["converted_weights"] = printable(checkpoint.place)
     try:
         save_network(checkpoint.network, final, {**checkpoint.metadata, **origin}, dtype)
         info = describe_checkpoint(final)

@@ -8,6 +8,7 @@ from apollo_data.storage import sha256_file
 from apollo_model.checkpoint.formats import KIND_KEY, NETWORK_KEY, load_checkpoint
 from apollo_model.checkpoint.hub import fetch_checkpoint, is_hub_name
 from apollo_model.checkpoint.kinds import KINDS, kind_of
+from apollo_model.checkpoint.plain_values import printable
 
 _PAPER = "https://arxiv.org/abs/2409.08514"
 _LONGEST_SHOWN = 100
@@ -75,7 +76,7 @@ def describe_checkpoint(name: Path | str) -> CheckpointInfo:
     network = checkpoint.network
     context = network.context_frames * network.hop_samples / network.sample_rate
     return CheckpointInfo(
-        path=str(name),
+        path=printable(str(name)),
         bytes=path.stat().st_size,
         sha256=sha256_file(path),
         file_format=checkpoint.file_format,
@@ -165,4 +166,4 @@ def info_json(info: CheckpointInfo) -> str:
     """Return all of it as JSON; the network's settings stand among the other values."""
     content = {**vars(info), **info.settings, "form": info.form, "causal": info.causal}
     del content["settings"]
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    return json.dumps(content, indent=2)

@@ -6,6 +6,7 @@ are read too. docs/checkpoints.md lists the formats.
 """
 
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from apollo_data.storage import whole_file
 from apollo_model.checkpoint.find_weights import Choice, FoundWeights, choose, find_networks
 from apollo_model.checkpoint.hub import fetch_checkpoint, is_hub_name
 from apollo_model.checkpoint.kinds import KINDS, Network, NetworkKind, build, kind_of
-from apollo_model.checkpoint.plain_values import plain_texts
+from apollo_model.checkpoint.plain_values import plain_texts, printable
 from apollo_model.checkpoint.training_state import (
     is_training_state,
     network_settings,
@@ -157,6 +158,8 @@ def read_metadata(path: Path | str) -> dict[str, str]:
 def _read(path: Path) -> tuple[Any, dict[str, str] | None]:
     """Return what a file holds, and the texts of safetensors; None for a torch file."""
     try:
+        if not path.is_dir() and path.exists() and not path.is_file():
+            raise DataError(f"{path}: is no regular file; name a checkpoint file")
         with path.open("rb") as source:
             head = source.read(9)
     except FileNotFoundError:
@@ -173,6 +176,11 @@ def _read(path: Path) -> tuple[Any, dict[str, str] | None]:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if printable(str(path)) != str(path):
+        with tempfile.TemporaryDirectory(prefix="apollo-") as folder:
+            link = Path(folder) / "checkpoint"  # the library opens UTF-8 names only
+            link.symlink_to(path.resolve())
+            return _read_safetensors(link)
     try:
         with safetensors.safe_open(path, framework="pt") as source:
             weights = {name: source.get_tensor(name) for name in source.keys()}  # noqa: SIM118

@@ -1,4 +1,4 @@
-"""Checkpoints by name: `owner/name` on the Hugging Face hub, fetched once and kept there."""
+"""Fetch checkpoints by name (`owner/name`) from the Hugging Face hub, once."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ _FILE_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 
 
 def is_hub_name(name: Path | str) -> bool:
-    """Tell whether this is a name on the hub; what exists on disk is a file.
+    """Tell whether this is a name on the hub; a path that exists is a file.
 
     Examples
     --------
@@ -27,9 +27,9 @@ def is_hub_name(name: Path | str) -> bool:
 
 
 def fetch_checkpoint(name: str) -> Path:
-    """Return the local copy of a checkpoint on the hub, fetching it if it is not there.
+    """Return the local copy of a checkpoint on the hub; fetch it if there is none.
 
-    A copy once fetched is used as it is, without asking the hub.
+    A copy that was fetched before is used without asking the hub.
 
     Raises
     ------

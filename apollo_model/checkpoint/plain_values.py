@@ -40,8 +40,20 @@ def plain_texts(content: Any) -> dict[str, str]:
             continue
         if plain not in ({}, [], None) and isinstance(key, str):
             text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
-            texts[key] = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
+            shortened = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
+            texts[printable(key)] = printable(shortened)
     return texts
+
+
+def printable(text: str) -> str:
+    r"""Return a text that can be written as UTF-8; a file's name may hold any bytes.
+
+    Examples
+    --------
+    >>> printable("caf\\udce9.pt")
+    'caf?.pt'
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class _NotPlainError(Exception):

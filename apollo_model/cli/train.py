@@ -12,6 +12,7 @@ from apollo_model.cli.options import Device
 from apollo_model.training.overfit import overfit_one_batch
 from apollo_model.training.run import TrainingReport
 from apollo_model.training.run import train as run_training
+from apollo_model.training.watch import watchers
 
 
 def register(app: typer.Typer) -> None:
@@ -62,7 +63,16 @@ def register(app: typer.Typer) -> None:
             console.result(f"{gain:+.2f} dB of SI-SNR over the codec, on the batch it trained on")
             return
         out = out or Path("runs") / settings.name
-        report = run_training(settings, shards, out, console, fresh=fresh, init=init, device=device)
+        report = run_training(
+            settings,
+            shards,
+            out,
+            console,
+            fresh=fresh,
+            init=init,
+            device=device,
+            observers=watchers(console),
+        )
         if report.stopped_by:
             then = "; go on without --fresh" if fresh else ""
             console.note(f"{report.stopped_by}: the state of step {report.steps} is saved{then}")

@@ -1,6 +1,7 @@
 """`convert`: any checkpoint to safetensors with a card."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,17 @@ def test_wrong_inputs_and_outputs_are_told(tmp_path: Path) -> None:
     told = refusal(source, tmp_path / "file" / "o.safetensors")
     assert "cannot be written" in told or "Not a directory" in told
     assert convert(source).exit_code == 2
+
+
+def test_names_of_any_bytes(tmp_path: Path) -> None:
+    source = Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.pt"))
+    torch.save({"state_dict": loud_network(layers=1).state_dict(), "by": "\udce9"}, source)
+    done = convert(source, tmp_path / "out.safetensors", "--json")
+    assert done.exit_code == 0, done.output
+    assert read_metadata(tmp_path / "out.safetensors")["converted_from"] == "caf?.pt"
+    out = Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.safetensors"))
+    assert convert(source, out).exit_code == 0
+    assert out.is_file()
+    assert "--checkpoint caf?.safetensors" in out.with_suffix(".md").read_text()
+    os.mkfifo(tmp_path / "pipe")
+    assert "is no regular file" in refusal(tmp_path / "pipe", tmp_path / "x.safetensors")
