@@ -10,8 +10,10 @@ from apollo_data.cli.options import Config, Json, Quiet
 from apollo_data.console import Console
 from apollo_data.settings import load_settings
 from apollo_model.checkpoint.formats import load_network
+from apollo_model.cli.options import Device
 from apollo_model.evaluation.score import evaluate as run_evaluation
 from apollo_model.evaluation.tables import score_tables
+from apollo_model.network.precision import choose_device
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +39,7 @@ def register(app: typer.Typer) -> None:
                 "--out", "-o", help="Where to write.", show_default="runs/<pipeline>/eval"
             ),
         ] = None,
-        device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+        device: Device = "auto",
         as_json: Json = False,
         quiet: Quiet = False,
     ) -> None:
@@ -50,12 +52,13 @@ def register(app: typer.Typer) -> None:
         console = Console(quiet)
         settings = load_settings(config)
         run = Path("runs") / settings.name
+        place = choose_device(device)
         networks = {
-            path.stem: load_network(path, device)
+            path.stem: load_network(path, place)
             for path in checkpoint or [run / "best.safetensors"]
         }
-        place = shards or Path("data") / settings.name / "shards"
-        summary = run_evaluation(networks, place, out or run / "eval", console, device)
+        shards = shards or Path("data") / settings.name / "shards"
+        summary = run_evaluation(networks, shards, out or run / "eval", console, str(place))
         if as_json:
             console.result(json.dumps(summary, indent=2))
             return
