@@ -40,17 +40,19 @@ def report(out: Path, rank: int = 0) -> Any:
 
 
 @pytest.mark.slow
-def test_two_processes_are_one_with_twice_the_batches(shards: Path, tmp_path: Path) -> None:
-    settings = [
-        tiny_settings(batch_size=1, accumulate_steps=steps, max_epochs=2, loss={"waveform": 0.1})
-        for steps in (2, 1)
-    ]
-    done = [
-        start(settings[0], shards, tmp_path / "one", 1),
-        start(settings[1], shards, tmp_path / "two", 2),
-    ]
-    for process in done:
-        assert process.returncode == 0, process.stderr
+def test_the_first_gradients_of_both_networks_are_those_of_one_process(
+    shards: Path, tmp_path: Path
+) -> None:
+    for name, processes in (("one", 1), ("two", 2)):
+        settings = tiny_settings(
+            batch_size=1,
+            accumulate_steps=2 // processes,
+            max_epochs=1,
+            batches_per_epoch=1,
+            validation_metrics=(),
+        )
+        done = start(settings, shards, tmp_path / name, processes)
+        assert done.returncode == 0, done.stderr
     one, *two = (
         torch.load(tmp_path / name, weights_only=True)
         for name in ("one/gradients-0.pt", "two/gradients-0.pt", "two/gradients-1.pt")
@@ -61,16 +63,32 @@ def test_two_processes_are_one_with_twice_the_batches(shards: Path, tmp_path: Pa
         for found in others:
             for name, value in expected.items():
                 assert torch.allclose(found[name], value, rtol=1e-5, atol=1e-5 * largest), name
-    assert report(tmp_path / "one")["steps"] == report(tmp_path / "two")["steps"] == 6
+
+
+@pytest.mark.slow
+def test_fifty_steps_lead_to_the_same_score(shards: Path, tmp_path: Path) -> None:
+    def settings(accumulate: int, epochs: int = 17) -> Settings:
+        return tiny_settings(
+            batch_size=1,
+            accumulate_steps=accumulate,
+            max_epochs=epochs,  # of three steps
+            validation_metrics=(),
+            checkpoint_minutes=60,
+            loss=WAVEFORM,
+        )
+
+    for name, processes in (("one", 1), ("two", 2)):
+        done = start(settings(2 // processes), shards, tmp_path / name, processes)
+        assert done.returncode == 0, done.stderr
+    assert report(tmp_path / "one")["steps"] == report(tmp_path / "two")["steps"] == 51
     scores = [report(tmp_path / name)["scores"]["si_snr"] for name in ("one", "two")]
     assert scores[0] == pytest.approx(scores[1], abs=2e-3)
     assert report(tmp_path / "two", 1) == report(tmp_path / "two")
     assert [path.name for path in (tmp_path / "two").glob("*.safetensors")] == ["best.safetensors"]
     # What two processes saved, one goes on from, with the same batches to a step.
-    longer = tiny_settings(batch_size=1, accumulate_steps=2, max_epochs=3, loss={"waveform": 0.1})
-    alone = start(longer, shards, tmp_path / "two", 1)
+    alone = start(settings(2, epochs=18), shards, tmp_path / "two", 1)
     assert alone.returncode == 0, alone.stderr
-    assert report(tmp_path / "two")["steps"] == 9
+    assert report(tmp_path / "two")["steps"] == 54
 
 
 @pytest.mark.slow
