@@ -24,11 +24,11 @@ setup: $(STAMP) ## Create .venv and install the pinned packages
 data: $(STAMP) ## Build the pipeline's shards (the demo songs by default)
 	$(BIN)/apollo-data build-h5 --config $(PIPELINE)
 
-train: $(STAMP) ## Train the pipeline's network; a second call resumes
-	$(BIN)/apollo-model train --config $(PIPELINE)
+train: $(STAMP) ## Train the pipeline's network; a second call resumes (DEVICE=cpu, cuda, mps)
+	$(BIN)/apollo-model train --config $(PIPELINE) $(if $(DEVICE),--device $(DEVICE))
 
 eval: $(STAMP) ## Score the trained network beside the codec
-	$(BIN)/apollo-model eval --config $(PIPELINE)
+	$(BIN)/apollo-model eval --config $(PIPELINE) $(if $(DEVICE),--device $(DEVICE))
 
 test: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -2,7 +2,9 @@
 
 import contextlib
 import datetime
+import inspect
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,7 +18,12 @@ from apollo_data.errors import ToolError
 from apollo_model.network.precision import choose_device
 
 T = TypeVar("T")
-_PATIENCE = datetime.timedelta(hours=2)  # rank 0 may write or fetch while the others wait
+_PATIENCE = datetime.timedelta(minutes=30)  # the others may wait for one that fetches or writes
+_PARAMETERS = inspect.signature(DistributedDataParallel).parameters
+# Buffers follow from the weights alone, and so are equal everywhere. torch 2.13 renamed this.
+_SYNC_BUFFERS = "forward_sync_buffers"
+if _SYNC_BUFFERS not in _PARAMETERS:
+    _SYNC_BUFFERS = "broadcast_buffers"
 
 
 @dataclass(frozen=True)
@@ -71,8 +78,8 @@ class World:
         if self.ranks == 1:
             return module
         place = [self.device.index] if self.device.type == "cuda" else None
-        # Buffers follow from the weights alone, and so are equal everywhere.
-        return DistributedDataParallel(module, device_ids=place, broadcast_buffers=False)
+        options: dict[str, Any] = {"device_ids": place, _SYNC_BUFFERS: False}
+        return DistributedDataParallel(module, **options)
 
 
 @contextlib.contextmanager
@@ -108,6 +115,8 @@ def join_world(device: str) -> Iterator[World]:
     if place.type == "cuda":
         place = choose_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
         torch.cuda.set_device(place)
+    # A note on speed, for gradients of convolutions that are a ten-thousandth of the whole.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     backend = "nccl" if place.type == "cuda" else "gloo"
     try:
         torch.distributed.init_process_group(backend, timeout=_PATIENCE)

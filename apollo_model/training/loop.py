@@ -127,7 +127,7 @@ class Run:
         training, epochs = self._training, self.history[-1].epoch
         if epochs >= training.max_epochs:
             return f"all {training.max_epochs} epochs done"
-        if self._world.any(self._time_is_over())[0]:
+        if epochs and self._world.any(self._time_is_over())[0]:
             return f"{training.max_minutes:g} minutes are over"
         best = self.best.best
         if epochs - (best.epoch if best else 0) >= training.patience_epochs:

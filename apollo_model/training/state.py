@@ -11,6 +11,7 @@ import torch
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.storage import remove_partials, whole_file
+from apollo_model.dataset.loader import explain_loader_error
 
 FORMAT = "apollo-training-state"
 FORMAT_VERSION = 2
@@ -58,6 +59,8 @@ class StateFiles:
                 place.parent.mkdir(exist_ok=True)
                 _link(self.last, place)
         except (OSError, RuntimeError) as error:  # torch.save raises both on a full disk
+            if explain_loader_error(error):  # torch raises this wherever the process is
+                raise
             free = shutil.disk_usage(self._folder).free
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             raise DataError(

@@ -44,7 +44,7 @@ class Validation:
     Raises
     ------
     DataError
-        No pair can be scored: all targets are silent or not finite.
+        No pair can be scored: all targets are silent or not finite, or too short.
     ToolError
         A metric's package is not installed.
     """
@@ -52,6 +52,12 @@ class Validation:
     def __init__(
         self, dataset: ShardDataset, metrics: Sequence[str], sample_rate: int, world: World
     ) -> None:
+        if "visqol" in metrics and dataset.samples < sample_rate:
+            raise DataError(
+                "training: the metric visqol needs clips of 1 s or more, the valid shards have "
+                f"{dataset.samples / sample_rate:g} s; choose another in validation_metrics and "
+                "choose_by"
+            )
         self.dataset = dataset
         self._metrics = {name: _metric(name, sample_rate) for name in dict.fromkeys(metrics)}
         self._world = world

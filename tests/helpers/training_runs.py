@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # the first optimiser would, in every child anew
 
 from apollo_data.console import Console
 from apollo_data.settings import Settings

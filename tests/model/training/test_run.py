@@ -1,62 +1,84 @@
 import csv
+import math
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from helpers.small_networks import loud_network
 from helpers.small_songs import small_settings, tiny_settings
+from helpers.training_runs import (
+    WAVEFORM,
+    Heard,
+    Notes,
+    assert_same_weights,
+    networks,
+    run,
+)
 
-from apollo_data.console import Console
 from apollo_data.errors import DataError
-from apollo_data.settings import Settings
-from apollo_model.checkpoint.formats import load_network, read_metadata
-from apollo_model.training.run import TrainingReport, train
-from apollo_model.training.step import Trainer
-
-QUIET = Console(quiet=True)
-WAVEFORM = {"adversarial": 0, "feature_matching": 0, "reconstruction": 0.1, "waveform": 1}
-
-
-def run(settings: Settings, shards: Path, out: Path, resume: bool = False) -> TrainingReport:
-    return train(settings, shards, out, QUIET, resume)
+from apollo_data.shards import find_shards
+from apollo_model import evaluation
+from apollo_model.checkpoint.formats import load_network, read_metadata, save_network
+from apollo_model.dataset import ShardDataset
+from apollo_model.evaluation.metrics import si_snr
+from apollo_model.training.overfit import overfit_one_batch
+from apollo_model.training.validation import is_better, log_spectral_distance
 
 
-def test_a_run_writes_what_it_says_and_stops_at_the_last_epoch(
-    shards: Path, tmp_path: Path
-) -> None:
-    report = run(tiny_settings(loss=WAVEFORM), shards, tmp_path)
-    assert report.epochs == 2
+def rows_of(out: Path) -> list[dict[str, str]]:
+    with (out / "history.csv").open() as source:
+        return list(csv.DictReader(source))
+
+
+def test_a_run_writes_what_it_says_and_tells_its_observers(shards: Path, tmp_path: Path) -> None:
+    notes = Notes()
+    report = run(tiny_settings(loss=WAVEFORM), shards, tmp_path, observers=[notes])
+    assert (report.epochs, report.steps) == (2, 6)
     assert report.reason == "all 2 epochs done"
-    with (tmp_path / "history.csv").open() as source:
-        rows = list(csv.DictReader(source))
-    assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert -float(rows[report.best_epoch - 1]["valid_si_snr_db"]) == report.best_valid_loss
+    rows = rows_of(tmp_path)
+    assert [(row["epoch"], row["step"]) for row in rows] == [("0", "0"), ("1", "3"), ("2", "6")]
+    best = {
+        name[6:]: float(value)
+        for name, value in rows[report.best_epoch].items()
+        if name.startswith("valid_")
+    }
+    assert best == report.best_scores
     network = load_network(report.checkpoint)
     assert network.residual
     metadata = read_metadata(report.checkpoint)
     assert metadata["epoch"] == str(report.best_epoch)
-    assert list((tmp_path / "tensorboard").iterdir())
-    with pytest.raises(DataError, match="holds a run already"):
-        run(tiny_settings(loss=WAVEFORM), shards, tmp_path)
+    assert float(metadata["valid_si_snr"]) == pytest.approx(best["si_snr"], abs=1e-4)
+    assert [record.step for record in notes.steps] == [1, 2, 3, 4, 5, 6]
+    assert set(notes.steps[0].losses) == {"reconstruction", "waveform", "generator"}
+    assert notes.steps[0].gradient_norms["generator"] > 0
+    assert [record.epoch for record in notes.validations] == [0, 1, 2]
+    assert notes.validations[0].scores["si_snr"] == pytest.approx(
+        report.codec_scores["si_snr"], abs=1e-3
+    )  # a residual network changes nothing at first
+    assert notes.ends == [report.reason]
+    epoch = [record.losses["waveform"] for record in notes.steps[3:]]
+    assert float(rows[2]["waveform"]) == pytest.approx(sum(epoch) / 3)
 
 
-def test_a_resumed_run_ends_where_an_unbroken_one_does(shards: Path, tmp_path: Path) -> None:
-    one, three = (tiny_settings(max_epochs=n, batches_per_epoch=1) for n in (1, 3))
-    whole = run(three, shards, tmp_path / "whole")
-    run(one, shards, tmp_path / "parts")
-    parts = run(three, shards, tmp_path / "parts", resume=True)
-    assert parts.best_valid_loss == whole.best_valid_loss
-    states = [
-        torch.load(tmp_path / name / "last.pt", weights_only=True)["trainer"]["modules"]
-        for name in ("whole", "parts")
-    ]
-    assert len(states[0]) == 2  # the network and the discriminator
-    for first, second in zip(*states, strict=True):
-        for name, values in first.items():
-            assert torch.equal(values, second[name]), name
+def test_the_best_score_is_that_of_the_file(shards: Path, tmp_path: Path) -> None:
+    report = run(tiny_settings(loss=WAVEFORM, ema_decay=0.5), shards, tmp_path)
+    network, valid = load_network(report.checkpoint), ShardDataset(find_shards(shards, "valid"))
+    with torch.inference_mode():
+        scores = [float(si_snr(network(coded[None])[0], clean)) for coded, clean in valid]
+    assert sum(scores) / len(scores) == pytest.approx(report.best_scores["si_snr"], abs=1e-6)
 
 
-def test_live_mixing_trains_and_resumes_without_train_shards(shards: Path, tmp_path: Path) -> None:
+def test_the_average_of_the_weights_is_what_is_kept(shards: Path, tmp_path: Path) -> None:
+    run(tiny_settings(loss=WAVEFORM, max_epochs=1, ema_decay=0.9), shards, tmp_path)
+    weights = networks(tmp_path)
+    kept = load_network(tmp_path / "best.safetensors").state_dict()
+    assert all(torch.equal(kept[name], weights[f"average.{name}"]) for name in kept)
+    name = "BN.0.1.weight"
+    assert not torch.equal(kept[name], weights[f"generator.{name}"])
+
+
+def test_live_mixing_trains_and_goes_on_without_train_shards(shards: Path, tmp_path: Path) -> None:
     one, two = (
         tiny_settings(live=True, max_epochs=n, batches_per_epoch=2, loss=WAVEFORM) for n in (1, 2)
     )
@@ -68,21 +90,11 @@ def test_live_mixing_trains_and_resumes_without_train_shards(shards: Path, tmp_p
     ahead = tiny_settings(
         live=True, max_epochs=2, batches_per_epoch=2, loss=WAVEFORM, loader_workers=2
     )
-    parts = run(ahead, work / "work/shards", tmp_path / "parts", resume=True)
-    assert parts.best_valid_loss == whole.best_valid_loss
+    parts = run(ahead, work / "work/shards", tmp_path / "parts")
+    assert parts.best_scores == whole.best_scores
+    assert_same_weights(tmp_path / "whole", tmp_path / "parts")
     with pytest.raises(DataError, match=r"tracks\.jsonl: no such manifest"):
         run(one, work / "songs/shards", tmp_path / "out")
-
-
-def test_resuming_needs_a_run_with_the_same_settings(shards: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nothing to resume"):
-        run(tiny_settings(), shards, tmp_path, resume=True)
-    run(tiny_settings(max_epochs=1, loss=WAVEFORM), shards, tmp_path)
-    with pytest.raises(DataError, match="other network or training settings"):
-        run(tiny_settings(batch_size=3, loss=WAVEFORM), shards, tmp_path, resume=True)
-    (tmp_path / "last.pt").write_bytes(b"cut off")
-    with pytest.raises(DataError, match="is no training state"):
-        run(tiny_settings(loss=WAVEFORM), shards, tmp_path, resume=True)
 
 
 def test_training_stops_early_without_progress(shards: Path, tmp_path: Path) -> None:
@@ -96,51 +108,102 @@ def test_training_stops_early_without_progress(shards: Path, tmp_path: Path) -> 
     )
     report = run(stuck, shards, tmp_path)
     assert (report.epochs, report.best_epoch) == (3, 1)
-    assert report.reason == "no better validation loss for 2 epochs"
+    assert report.reason == "no better validation for 2 epochs"
+
+
+def test_time_ends_a_run_with_a_last_validation(shards: Path, tmp_path: Path) -> None:
+    settings = tiny_settings(max_minutes=1e-6, max_epochs=9, loss=WAVEFORM)
+    report = run(settings, shards, tmp_path)
+    assert (report.epochs, report.steps) == (1, 1)
+    assert report.reason == "1e-06 minutes are over"
+    assert [row["step"] for row in rows_of(tmp_path)] == ["0", "1"]
 
 
 def test_learning_rates_fall_as_the_paper_says(shards: Path, tmp_path: Path) -> None:
     run(tiny_settings(max_epochs=5, loss=WAVEFORM, batches_per_epoch=1), shards, tmp_path)
-    with (tmp_path / "history.csv").open() as source:
-        rates = [float(row["learning_rate"]) for row in csv.DictReader(source)]
+    rates = [float(row["learning_rate"]) for row in rows_of(tmp_path)[1:]]
     assert rates == pytest.approx([1e-3, 1e-3, 0.98e-3, 0.98e-3, 0.98**2 * 1e-3])
 
 
-def test_a_step_trains_both_networks_and_reports_every_term(shards: Path) -> None:
-    trainer = Trainer(tiny_settings(loss={"waveform": 0.5}))
-    before = [values.clone() for values in trainer.network.parameters()]
-    assert trainer.discriminator is not None
-    critics = [values.clone() for values in trainer.discriminator.parameters()]
+def test_the_best_few_are_kept_by_the_metric_of_choice(shards: Path, tmp_path: Path) -> None:
+    settings = tiny_settings(max_epochs=4, keep_best=2, choose_by="spectral", loss=WAVEFORM)
+    report = run(settings, shards, tmp_path)
+    scores = [float(row["valid_spectral"]) for row in rows_of(tmp_path)][1:]
+    order = sorted(range(4), key=lambda n: scores[n])
+    kept = sorted(path.name for path in (tmp_path / "best").iterdir())
+    assert kept == sorted(f"epoch-{n + 1:04}.safetensors" for n in order[:2])
+    assert report.best_epoch == order[0] + 1
+    assert read_metadata(tmp_path / "best.safetensors")["epoch"] == str(report.best_epoch)
+    assert is_better("spectral", 1.0, 2.0)
+    assert is_better("si_snr", 2.0, 1.0)
+    assert is_better("si_snr", 2.0, math.nan)
+    assert not is_better("si_snr", math.nan, -100.0)
+
+
+def test_log_spectral_distance_is_in_db() -> None:
     torch.manual_seed(0)
-    clean = 0.1 * torch.randn(2, 2, 13230)
-    coded = clean + 0.02 * torch.randn_like(clean)
-    losses = trainer.step(coded, clean)
-    terms = {"adversarial", "feature_matching", "reconstruction", "waveform"}
-    assert set(losses) == terms | {"discriminator", "generator"}
-    assert losses["generator"] == pytest.approx(sum(losses[name] for name in terms), rel=1e-5)
-    for old, module in ((before, trainer.network), (critics, trainer.discriminator)):
-        assert any(not torch.equal(a, b) for a, b in zip(old, module.parameters(), strict=True))
+    noise = 0.1 * torch.randn(2, 44100)
+    assert float(log_spectral_distance(noise, noise)) == 0
+    assert float(log_spectral_distance(0.5 * noise, noise)) == pytest.approx(6.02, abs=0.05)
 
 
-def test_the_waveform_loss_learns(shards: Path) -> None:
-    trainer = Trainer(tiny_settings(loss=WAVEFORM))
-    torch.manual_seed(0)
-    clean = 0.1 * torch.randn(2, 2, 13230)
-    coded = clean + 0.05 * torch.randn_like(clean)
-    losses = [trainer.step(coded, clean)["waveform"] for _ in range(30)]
-    assert losses[-1] < losses[0] - 0.3
+def test_a_metric_that_is_not_there_is_told(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        evaluation, "visqol", lambda *_, sample_rate: sample_rate / 1e4, raising=False
+    )
+    settings = tiny_settings(max_epochs=1, choose_by="visqol", loss=WAVEFORM)
+    with pytest.raises(DataError, match=r"visqol needs clips of 1 s .* 0\.5 s"):
+        run(settings, shards, tmp_path)
 
 
-def test_steps_without_finite_gradients_are_passed_over_but_not_for_ever() -> None:
-    trainer = Trainer(tiny_settings(loss=WAVEFORM))
-    before = [values.clone() for values in trainer.network.parameters()]
-    broken = torch.full((1, 2, 4410), float("nan"))
-    trainer.step(broken, broken)
-    assert all(torch.equal(a, b) for a, b in zip(before, trainer.network.parameters(), strict=True))
-    for _ in range(9):
-        trainer.step(broken, broken)
-    with pytest.raises(DataError, match="no finite gradient"):
-        trainer.step(broken, broken)
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A network of another size than the settings have, with an output of its own."""
+    path = tmp_path / "source.safetensors"
+    save_network(loud_network(residual=True, causal=True, layers=2), path, {})
+    return path
+
+
+def test_fine_tuning_begins_where_the_source_is(shards: Path, tmp_path: Path, source: Path) -> None:
+    settings = tiny_settings(max_epochs=1, generator_learning_rate=1e-2, loss=WAVEFORM)
+    notes = Notes()
+    out = tmp_path / "out"
+    report = run(settings, shards, out, init=str(source), observers=[notes])
+    network, valid = load_network(source), ShardDataset(find_shards(shards, "valid"))
+    with torch.inference_mode():
+        scores = [float(si_snr(network(coded[None])[0], clean)) for coded, clean in valid]
+    start = notes.validations[0].scores["si_snr"]
+    assert start == pytest.approx(sum(scores) / len(scores), abs=1e-6)
+    assert report.untrained_scores["si_snr"] == start
+    assert load_network(out / "best.safetensors").settings == network.settings
+    # The same command goes on; so does one without --init; another source is refused.
+    longer = tiny_settings(max_epochs=2, generator_learning_rate=1e-2, loss=WAVEFORM)
+    source.unlink()
+    assert run(longer, shards, out, init=str(source)).epochs == 2
+    assert run(longer, shards, out).epochs == 2
+    with pytest.raises(DataError, match=r"--init was .*source\.safetensors, is other"):
+        run(longer, shards, out, init="other.safetensors")
+
+
+def test_the_discriminator_warms_up_alone(shards: Path, tmp_path: Path, source: Path) -> None:
+    settings = tiny_settings(max_epochs=1, batch_size=2, discriminator_warmup_steps=2, loss={})
+    notes = Notes()
+    states = []
+    notes._after_step = lambda step: states.append(step)
+    run(settings, shards, tmp_path / "out", init=str(source), observers=[notes])
+    assert [set(record.losses) for record in notes.steps[:2]] == [{"discriminator"}] * 2
+    assert set(notes.steps[0].gradient_norms) == {"discriminator"}
+    assert "generator" in notes.steps[2].losses
+
+
+def test_one_batch_is_learnt(shards: Path) -> None:
+    console = Heard()
+    settings = tiny_settings(generator_learning_rate=3e-3, batch_size=1, loss=WAVEFORM)
+    gain = overfit_one_batch(settings, shards, console, device="cpu", steps=50)
+    assert gain > 1
+    assert console.notes[0].startswith("step 25: +")
 
 
 def test_what_cannot_be_trained_is_a_clear_error(shards: Path, tmp_path: Path) -> None:
