@@ -15,14 +15,15 @@ from typing import Any
 
 from apollo_data.storage import write_text
 from apollo_model.evaluation.page.listening import Listening, pack_clips
-from apollo_model.evaluation.page.published import published_rows
 from apollo_model.evaluation.page.rows import distributions, points, read_rows
 from apollo_model.evaluation.page.scores import (
     bitrate_label,
     cases_in,
     category_label,
+    metric_entry,
     metrics_in,
     notes_on,
+    published_rows,
     read_speeds,
     read_summary,
     system_rows,
@@ -90,10 +91,10 @@ def _scores(folder: Path) -> dict[str, Any]:
         "title": str(summary.get("title") or folder.resolve().name),
         "pairs": summary.get("pairs"),
         "songs": summary.get("songs"),
-        "metrics": [vars(metric) for metric in metrics],
+        "metrics": [metric_entry(metric) for metric in metrics],
         "categories": [{"id": case, "label": category_label(case)} for case in categories],
         "bitrates": [{"id": case, "label": bitrate_label(case)} for case in bitrates],
-        "systems": systems + published_rows(),
+        "systems": systems + published_rows(metrics),
         "distributions": distributions(rows, metrics, names),
         "points": points(rows, metrics, names),
     }

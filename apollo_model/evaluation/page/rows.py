@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from apollo_data.errors import DataError
-from apollo_model.evaluation.page.scores import Metric
+from apollo_model.evaluation.metrics.clip import Metric
 
 MAX_BINS = 48
 MAX_POINTS = 12_000
@@ -78,7 +78,7 @@ def _add(
         rows.pairs.append((label, row.get("category") or "", _bitrate(row)))
     system = row["system"]
     rows.indices[system].append(seen[shard, number])
-    columns = rows.scores.setdefault(system, {metric.id: array("f") for metric in metrics})
+    columns = rows.scores.setdefault(system, {metric.name: array("f") for metric in metrics})
     for metric, values in columns.items():
         values.append(_float(row.get(metric)))
 
@@ -116,13 +116,13 @@ def distributions(rows: Rows, metrics: Sequence[Metric], systems: Sequence[str])
     """
     found: dict[str, Any] = {}
     for metric in metrics:
-        columns = [_finite(rows, system, metric.id) for system in systems]
+        columns = [_finite(rows, system, metric.name) for system in systems]
         together = np.concatenate([column for column in columns if column.size] or [np.empty(0)])
         if together.size:
             low, high = _span(together)
             bins = _bins(min(column.size for column in columns if column.size))
             edges = np.linspace(low, high, bins + 1)
-            found[metric.id] = {
+            found[metric.name] = {
                 "start": _short(low),
                 "width": _short((high - low) / bins),
                 "systems": [_histogram(column, edges) for column in columns],
@@ -180,8 +180,8 @@ def _chosen_scores(
     row_of = {pair: row for row, pair in enumerate(rows.indices[system])}
     own = [row_of.get(pair) for pair in chosen]
     return {
-        metric.id: [
-            None if row is None else _short(rows.scores[system][metric.id][row]) for row in own
+        metric.name: [
+            None if row is None else _short(rows.scores[system][metric.name][row]) for row in own
         ]
         for metric in metrics
     }

@@ -3,43 +3,18 @@
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from apollo_data.errors import DataError
+from apollo_model.evaluation.metrics.clip import METRICS, Metric
+from apollo_model.evaluation.published import NOTE, published_systems
 
 CODEC = "codec"
 """Name of the system that restores nothing."""
 
 _INTERVAL = "_ci95"
 
-
-@dataclass(frozen=True)
-class Metric:
-    """How the page shows one score. `better` is "higher", "lower" or "" for neither."""
-
-    id: str
-    label: str
-    unit: str = ""
-    better: str = ""
-    digits: int = 2
-
-
-METRICS = (
-    Metric("sdr", "SDR", "dB", "higher"),
-    Metric("si_snr", "SI-SNR", "dB", "higher"),
-    Metric("visqol", "ViSQOL", "", "higher"),
-    Metric("zimtohrli", "Zimtohrli", "", "higher"),
-    Metric("lsd", "Log-spectral distance", "", "lower", 3),
-    Metric("mrs", "Multi-resolution spectral distance", "", "lower", 3),
-    Metric("error_below_edge", "Error below the codec's edge", "dB", "lower"),
-    Metric("error_above_edge", "Error above the codec's edge", "dB", "lower"),
-    Metric("level_error_above_edge", "Level error above the codec's edge", "dB", "lower"),
-    Metric("edge_khz", "Spectral edge", "kHz"),
-    Metric("hum_db", "Hum", "dB", "lower", 1),
-)
-"""The scores that the page knows, in its order; others follow under their own names."""
 
 _CATEGORY_LABELS = {
     "vocal": "Vocal",
@@ -81,9 +56,11 @@ def metrics_in(summary: dict[str, Any]) -> list[Metric]:
         for key, value in system.get("overall", {}).items()
         if _is_metric(key, value)
     )
-    known = {metric.id: metric for metric in METRICS}
-    first = [metric for metric in METRICS if metric.id in found]
-    return first + [Metric(key, key.replace("_", " ")) for key in found if key not in known]
+    known = {metric.name: metric for metric in METRICS}
+    first = [metric for metric in METRICS if metric.name in found]
+    return first + [
+        Metric(key, key.replace("_", " "), better="") for key in found if key not in known
+    ]
 
 
 def cases_in(summary: dict[str, Any], view: str) -> list[str]:
@@ -105,6 +82,16 @@ def system_rows(
     return [{**row, "ms": row["ms"] or speeds.get(row["name"])} for row in rows]
 
 
+def published_rows(metrics: Iterable[Metric]) -> list[dict[str, Any]]:
+    """Return the paper's systems in the form of `system_rows`, without intervals."""
+    metrics = list(metrics)
+    rows = [_system_row(name, own, metrics) for name, own in published_systems().items()]
+    plain = [row["name"].removesuffix(f" ({NOTE})") for row in rows]
+    return [
+        {**row, "name": name, "kind": "published"} for row, name in zip(rows, plain, strict=True)
+    ]
+
+
 def read_speeds(path: Path) -> dict[str, float]:
     """Return the milliseconds for one second by system; none where nothing was timed."""
     try:
@@ -115,6 +102,18 @@ def read_speeds(path: Path) -> dict[str, float]:
     return {name: speed for name, speed in found.items() if speed is not None}
 
 
+def metric_entry(metric: Metric) -> dict[str, Any]:
+    """Return what the page needs to show a metric."""
+    label = metric.title[:1].upper() + metric.title[1:]
+    return {
+        "id": metric.name,
+        "label": label,
+        "unit": metric.unit,
+        "better": metric.better,
+        "digits": metric.digits,
+    }
+
+
 def notes_on(summary: dict[str, Any], metrics: Iterable[Metric]) -> list[str]:
     """Say which scores are missing and why, and what was seen while systems were scored."""
     notes = []
@@ -123,8 +122,8 @@ def notes_on(summary: dict[str, Any], metrics: Iterable[Metric]) -> list[str]:
     for name, system in summary["systems"].items():
         missing = (system.get("overall") or {}).get("missing") or {}
         for metric in metrics:
-            for reason, count in missing.get(metric.id, {}).items():
-                notes.append(f"{name}: {metric.label} of {count} pairs is missing: {reason}.")
+            for reason, count in missing.get(metric.name, {}).items():
+                notes.append(f"{name}: {metric.title} of {count} pairs is missing: {reason}.")
         remarks = system.get("remarks") or {}
         notes += [f"{name}, {count} pairs: {remark}." for remark, count in remarks.items()]
     return notes
@@ -153,9 +152,9 @@ def scores_of(scores: dict[str, Any], metrics: Iterable[Metric]) -> dict[str, An
     "values" and "difference", the paired one to the codec, are {metric: [mean, low, high]}.
     """
     metrics = list(metrics)
-    values = {metric.id: _with_interval(scores, metric.id) for metric in metrics}
+    values = {metric.name: _with_interval(scores, metric.name) for metric in metrics}
     to_codec = scores.get("difference") or {}
-    difference = {metric.id: _difference(to_codec.get(metric.id)) for metric in metrics}
+    difference = {metric.name: _difference(to_codec.get(metric.name)) for metric in metrics}
     return {"n": number(scores.get("n")), "values": values, "difference": difference}
 
 
@@ -186,7 +185,7 @@ def number(value: Any) -> float | None:
 
 
 def _is_metric(key: str, value: Any) -> bool:
-    known = any(metric.id == key for metric in METRICS)
+    known = any(metric.name == key for metric in METRICS)
     return key != "n" and not key.endswith(_INTERVAL) and (known or number(value) is not None)
 
 

@@ -15,10 +15,11 @@ from helpers.evaluation_folder import BROKEN, KBPS, NAMES, ODD_NAME, write_clips
 from helpers.signals import lag_of
 
 from apollo_data.errors import DataError
+from apollo_model.evaluation.metrics.clip import METRICS
 from apollo_model.evaluation.page import document, write_page
 from apollo_model.evaluation.page.listening import MAX_VERSIONS, pack_clips
 from apollo_model.evaluation.page.rows import MAX_POINTS, distributions, points, read_rows
-from apollo_model.evaluation.page.scores import METRICS, metrics_in, scores_of
+from apollo_model.evaluation.page.scores import metrics_in, scores_of
 
 
 class _Scripts(HTMLParser):
