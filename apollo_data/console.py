@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 import rich.box
@@ -199,7 +199,7 @@ def _writing_results() -> Iterator[None]:
 def run_app(
     app: Callable[[Sequence[str]], object],
     arguments: Sequence[str] | None = None,
-    resumable: Collection[str] | None = None,
+    resumable: Callable[[Sequence[str]], bool] | None = None,
 ) -> None:
     """Run a command line and end the process with an exit status.
 
@@ -216,7 +216,8 @@ def run_app(
     arguments
         Those of the program if None.
     resumable
-        Commands that go on where they were stopped; None means all.
+        Tells by the arguments whether running them again goes on where the command was stopped;
+        None means always.
 
     Raises
     ------
@@ -228,7 +229,7 @@ def run_app(
     with _ending_on_signals():
         status = _run(app, words)
         if status in _STOPPED:
-            goes_on = resumable is None or any(word in resumable for word in words[:1])
+            goes_on = resumable is None or resumable(words)
             _say("interrupted" + ("; run the same command again to go on" if goes_on else ""))
         status = _flush(status)
     raise SystemExit(status)

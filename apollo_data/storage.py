@@ -72,9 +72,13 @@ def _give_default_mode(path: Path) -> None:
 
 
 def write_text(final: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    r"""Write a UTF-8 text file whole or not at all.
+
+    Bytes of file names that are not UTF-8 are written as escapes such as ``\udce9``, which JSON
+    reads back as they were.
+    """
     with whole_file(final) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def remove_partials(folder: Path, below: bool = True) -> int:

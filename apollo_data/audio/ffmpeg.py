@@ -2,12 +2,17 @@
 
 import functools
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import ffmpeg
 
 from apollo_data.audio.ffmpeg_choice import choose_ffmpeg
 from apollo_data.errors import AudioError
+
+# Python's characters for bytes that are not UTF-8, and private characters in their place.
+_HIDDEN = {0xDC00 + byte: 0x10FF00 + byte for byte in range(128, 256)}
+_SHOWN = {hidden: code for code, hidden in _HIDDEN.items()}
 
 
 @functools.cache
@@ -31,6 +36,15 @@ def ffmpeg_version() -> str:
     return banner.split(" Copyright")[0].removeprefix("ffmpeg version ").strip()
 
 
+def file_argument(path: Path) -> str:
+    """Return a file's address for a graph; `run_ffmpeg` gives ffmpeg the name as it is on disk.
+
+    ffmpeg-python takes only names that are UTF-8. Bytes of a name that are not are replaced by
+    private characters here, and put back before ffmpeg runs.
+    """
+    return f"file:{path.resolve()}".translate(_HIDDEN)
+
+
 def run_ffmpeg(graph: Any, timeout_seconds: float) -> None:
     """Run a graph made with ffmpeg-python; once more where it hung or was killed.
 
@@ -44,6 +58,7 @@ def run_ffmpeg(graph: Any, timeout_seconds: float) -> None:
         cmd=find_ffmpeg(),
         overwrite_output=True,
     )
+    command = [word.translate(_SHOWN) for word in command]
     done = _run_once(command, timeout_seconds)
     if done is None or done.returncode < 0:  # a busy machine's fault more often than the sound's
         done = _run_once(command, timeout_seconds)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from apollo_data.audio.ffmpeg import run_ffmpeg
+from apollo_data.audio.ffmpeg import file_argument, run_ffmpeg
 from apollo_data.audio.tracks import DEMUXERS, audio_tracks, choose_track
 from apollo_data.errors import AudioError, DataError
 from apollo_data.storage import whole_file
@@ -120,11 +120,11 @@ def decode(
     chosen = choose_track(path, audio_tracks(path), track)
     with whole_file(out) as temporary:
         source = ffmpeg.input(
-            f"file:{path.resolve()}", protocol_whitelist="file", format_whitelist=DEMUXERS
+            file_argument(path), protocol_whitelist="file", format_whitelist=DEMUXERS
         )
         place = f"a:{chosen.number - 1}" if chosen else "a"
         graph = source[place].output(
-            f"file:{temporary.resolve()}", format="wav", acodec="pcm_f32le", rf64="auto"
+            file_argument(temporary), format="wav", acodec="pcm_f32le", rf64="auto"
         )
         try:
             run_ffmpeg(graph, timeout_seconds)
@@ -237,4 +237,4 @@ def samples_at(info: AudioInfo, rate: int) -> int:
 def write_wav(path: Path, audio: Samples, rate: int, subtype: str = "PCM_16") -> None:
     """Write (channels, samples) as a WAV file, whole or not at all."""
     with whole_file(path) as temporary:
-        soundfile.write(str(temporary), audio.T, rate, subtype=subtype, format="WAV")
+        soundfile.write(os.fsencode(temporary), audio.T, rate, subtype=subtype, format="WAV")

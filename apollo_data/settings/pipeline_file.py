@@ -149,8 +149,9 @@ def load_settings(path: Path | None) -> Settings:
         return Settings()
     path = _pipeline_path(Path(path))
     try:
-        if path.is_fifo():  # reading would wait for a writer
-            raise SettingsError(f"{path}: is a pipe; name a TOML file")
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            # A pipe would wait for a writer, and a device may have no end.
+            raise SettingsError(f"{path}: is a device or a pipe; name a TOML file")
         with path.open("rb") as source:
             values = tomllib.load(source)
     except OSError as error:

@@ -6,7 +6,6 @@ are read too. docs/checkpoints.md lists the formats.
 """
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from apollo_data.storage import whole_file
 from apollo_model.checkpoint.find_weights import Choice, FoundWeights, choose, find_networks
 from apollo_model.checkpoint.hub import fetch_checkpoint, is_hub_name
 from apollo_model.checkpoint.kinds import KINDS, Network, NetworkKind, build, kind_of
-from apollo_model.checkpoint.plain_values import plain_texts, printable
+from apollo_model.checkpoint.plain_values import plain_texts
 from apollo_model.checkpoint.training_state import (
     is_training_state,
     network_settings,
@@ -139,7 +138,7 @@ def save_network(
     }
     try:
         with whole_file(Path(path)) as temporary:
-            safetensors.torch.save_file(weights, temporary, texts)
+            temporary.write_bytes(safetensors.torch.save(weights, texts))
     except (OSError, safetensors.SafetensorError) as error:
         raise DataError(f"{path}: cannot be written ({_first_sentence(error)})") from None
 
@@ -176,17 +175,24 @@ def _read(path: Path) -> tuple[Any, dict[str, str] | None]:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    if printable(str(path)) != str(path):
-        with tempfile.TemporaryDirectory(prefix="apollo-") as folder:
-            link = Path(folder) / "checkpoint"  # the library opens UTF-8 names only
-            link.symlink_to(path.resolve())
-            return _read_safetensors(link)
     try:
+        if not _is_utf8(path):  # safetensors opens no other names
+            content = path.read_bytes()
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            return safetensors.torch.load(content), header.get("__metadata__") or {}
         with safetensors.safe_open(path, framework="pt") as source:
             weights = {name: source.get_tensor(name) for name in source.keys()}  # noqa: SIM118
             return weights, dict(source.metadata() or {})
-    except (OSError, safetensors.SafetensorError) as error:
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise _damaged(path, _first_sentence(error)) from None
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_torch(path: Path) -> Any:

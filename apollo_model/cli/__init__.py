@@ -1,5 +1,7 @@
 """The command line `apollo-model`: each command parses, calls one function and prints."""
 
+from collections.abc import Sequence
+
 import typer
 
 from apollo_data.console import run_app
@@ -18,4 +20,9 @@ for module in (train, evaluate, restore, stream, info, convert, bench):
 
 def main() -> None:
     """Run the command line; the console script's entry."""
-    run_app(app, resumable=("train", "restore"))
+    run_app(app, resumable=_goes_on)
+
+
+def _goes_on(words: Sequence[str]) -> bool:
+    """Tell whether a stopped command goes on when it is given again."""
+    return words[:1] in (["train"], ["restore"]) and "--fresh" not in words

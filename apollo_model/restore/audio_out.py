@@ -11,7 +11,7 @@ import ffmpeg
 import numpy as np
 import soundfile
 
-from apollo_data.audio.ffmpeg import run_ffmpeg
+from apollo_data.audio.ffmpeg import file_argument, run_ffmpeg
 from apollo_data.audio.files import Samples
 from apollo_data.errors import AudioError
 from apollo_model.restore.formats import OutputFormat
@@ -89,7 +89,7 @@ def _encode_lossy(restored: Path, out: Path, form: OutputFormat, scale: float) -
     info = soundfile.info(os.fsencode(restored))
     known = _LAYOUTS.get(info.channels)
     layout = {"channel_layout": known} if known else {}
-    source = ffmpeg.input(f"file:{restored.resolve()}", protocol_whitelist="file", **layout)
+    source = ffmpeg.input(file_argument(restored), protocol_whitelist="file", **layout)
     sound = source.audio
     if scale != 1:
         sound = sound.filter("volume", f"{scale:.9f}", precision="float")
@@ -99,7 +99,7 @@ def _encode_lossy(restored: Path, out: Path, form: OutputFormat, scale: float) -
     else:
         quality = {"b:a": f"{form.kbps_for(info.channels, info.samplerate)}k"}
     # The length for gapless playing can only be noted in an output that can be sought.
-    graph = sound.output(f"file:{out.resolve()}", format=muxer, acodec=encoder, **quality)
+    graph = sound.output(file_argument(out), format=muxer, acodec=encoder, **quality)
     run_ffmpeg(graph, _TIMEOUT_SECONDS)
 
 

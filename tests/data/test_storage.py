@@ -1,3 +1,4 @@
+import json
 import os
 import stat
 import subprocess
@@ -110,3 +111,10 @@ def test_only_plain_files_are_replaced_and_links_are_followed(tmp_path: Path) ->
 def test_names_as_long_as_the_disk_takes_can_be_written(tmp_path: Path, name: str) -> None:
     write_text(tmp_path / name, "x")
     assert (tmp_path / name).read_text() == "x"
+
+
+def test_names_of_any_bytes_come_back_from_json(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    for text in (json.dumps(name), json.dumps(name, ensure_ascii=False)):
+        write_text(tmp_path / "a.json", text)
+        assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == name

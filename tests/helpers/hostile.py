@@ -7,6 +7,7 @@ the work done. `APP` runs in this process through the same error edge as the pro
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import stat
@@ -22,6 +23,7 @@ import typer
 from apollo_data.console import run_app
 
 LONGEST_SECONDS = 20
+_MOST_MEMORY_BYTES = 6 * 10**9  # a command that reads a device without end stops there
 _LONGEST_LINE = 1200
 NOT_UTF8 = os.fsdecode(b"caf\xe9 \xff")
 LONG_NAME = "n" * 300
@@ -241,10 +243,13 @@ def _at_most(seconds: int) -> Iterator[None]:
         raise Hung
 
     before = signal.signal(signal.SIGALRM, hung)
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY_BYTES, limits[1]))
     signal.alarm(seconds)
     try:
         yield
     finally:
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
 

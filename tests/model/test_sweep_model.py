@@ -42,6 +42,16 @@ def good(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> dict[str, st
     }
 
 
+@pytest.fixture(scope="module")
+def long_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("long") / "long.wav"
+    with soundfile.SoundFile(path, "w", 44100, 2) as long:
+        second = tone("long", 1.0)
+        for _ in range(400):
+            long.write(second)
+    return path
+
+
 def command(good: dict[str, str], line: str, **slots: tuple[str, ...]) -> Command:
     return Command(tuple(line.split()), values=good, **slots)
 
@@ -89,14 +99,17 @@ COMMANDS: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
         "info {checkpoint} --card {card}",
         {"inputs": ("checkpoint",), "outputs": ("card",)},
     ),
+    "convert": (
+        "convert {checkpoint} {card}",
+        {"inputs": ("checkpoint",), "outputs": ("card",)},
+    ),
+    "train --init": (
+        "train --config {config} --shards {shards} --out {out} --init {checkpoint}",
+        {"inputs": ("checkpoint",)},
+    ),
     "eval": (
-        "eval --config {config} --checkpoint {checkpoint} --shards {shards} --out {out}"
-        " --device {device}",
-        {
-            "inputs": ("config", "checkpoint", "shards"),
-            "outputs": ("out",),
-            "devices": ("device",),
-        },
+        "eval --config {config} --checkpoint {checkpoint} --shards {shards} --out {out}",
+        {"inputs": ("config", "checkpoint", "shards"), "outputs": ("out",)},
     ),
     "train": (
         "train --config {config} --shards {shards} --out {out} --device {device}",
@@ -119,6 +132,8 @@ def test_hostile_arguments_are_refused_in_one_line(
     swept = command(good, line, **slots)
     wrong = []
     for slot, what, make in hostile_cases(swept):
+        if slot == "config" and what == "empty file":
+            continue  # a pipeline file without settings means the defaults
         words = swept.line(slot, make(hostile.fresh(tmp_path / "case")))
         ended = hostile.run(app, words, capfd)
         if problem := what_is_wrong(ended):
@@ -210,14 +225,11 @@ def test_results_that_are_lost_are_an_error(name: str, good: dict[str, str]) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
 def test_no_signal_leaves_temporary_files_for_ever(
-    sent: signal.Signals, good: dict[str, str], tmp_path: Path
+    sent: signal.Signals, good: dict[str, str], long_song: Path, tmp_path: Path
 ) -> None:
     scratch, out = tmp_path / "tmp", tmp_path / "out.wav"
     scratch.mkdir()
-    with soundfile.SoundFile(tmp_path / "long.wav", "w", 44100, 2) as long:
-        for _ in range(600):
-            long.write(tone("long", 1.0))
-    words = ["restore", str(tmp_path / "long.wav"), "--out", str(out)]
+    words = ["restore", str(long_song), "--out", str(out)]
     words += ["--checkpoint", good["checkpoint"]]
     environment = {**os.environ, "TMPDIR": str(scratch)}
     process = subprocess.Popen([sys.executable, "-c", PROGRAM, *words], env=environment)

@@ -124,11 +124,11 @@ def test_a_failed_write_leaves_the_old_file(
     path = tmp_path / "n.safetensors"
     save_network(network, path, {})
 
-    def fail(weights: Any, where: Path, metadata: Any) -> None:
-        Path(where).write_bytes(b"half")
+    def fail(where: Path, _content: bytes) -> None:
+        where.write_text("half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("safetensors.torch.save_file", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(DataError, match=r"cannot be written .*No space left"):
         save_network(network, path, {})
     assert_same(load_network(path), network)

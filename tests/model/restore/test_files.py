@@ -258,6 +258,34 @@ def test_the_command_ends_with_one_line_on_nonsense(
     assert "none.wav: no such file" in missing.output
 
 
+def test_without_a_checkpoint_the_published_one_is_used_as_its_trainer_wrote_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = loud_network(layers=1)
+    versions = {"torch_version": torch.__version__, "pytorch_lightning_version": "2.4.0"}
+    content = {
+        "model_name": "Apollo",
+        "state_dict": network.state_dict(),
+        "model_args": {"n_sample_rate": 2},
+        "infos": {"software_versions": versions},  # torch's is an object of its own
+    }
+    torch.save(content, tmp_path / "pytorch_model.bin")
+    asked = []
+
+    def fetch(name: str) -> Path:
+        asked.append(name)
+        return tmp_path / "pytorch_model.bin"
+
+    monkeypatch.setattr("apollo_model.checkpoint.formats.fetch_checkpoint", fetch)
+    soundfile.write(tmp_path / "a.wav", sound(0.2), RATE)
+    words = ["restore", str(tmp_path / "a.wav"), "--out", str(tmp_path / "b.wav")]
+    done = CliRunner().invoke(app, [*words, "--dtype", "float32"])
+    assert (done.exit_code, asked) == (0, ["JusperLee/Apollo"]), done.output
+    restore([tmp_path / "a.wav"], tmp_path / "c.wav", network)
+    found, expected = (soundfile.read(tmp_path / name)[0] for name in ("b.wav", "c.wav"))
+    assert np.abs(found - expected).max() < 1e-6
+
+
 @pytest.mark.slow
 def test_ctrl_c_leaves_nothing_half_and_can_go_on(tmp_path: Path) -> None:
     checkpoint = save_small(tmp_path / "net.safetensors")
