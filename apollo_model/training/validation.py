@@ -70,6 +70,11 @@ class Validation:
         self._pairs = usable
         self.left_out = len(dataset) - len(usable)
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of what is measured."""
+        return tuple(self._metrics)
+
     def _can_be_scored(self, pair: int) -> bool:
         coded, clean = self.dataset[pair]
         finite = torch.isfinite(coded).all() and torch.isfinite(clean).all()
