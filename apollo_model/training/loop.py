@@ -99,7 +99,7 @@ class Run:
         Stopped
             The user or the scheduler wanted it.
         """
-        if not self.codec_scores:
+        if set(self.codec_scores) != set(self._validation.metrics):  # they may change on resuming
             self.codec_scores = self._validation.score(None, lambda: self._wish.is_set)
         return self.codec_scores
 

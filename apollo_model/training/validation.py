@@ -4,25 +4,25 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from apollo_data.errors import DataError, ToolError
+from apollo_data.errors import DataError
 from apollo_model import evaluation
 from apollo_model.dataset import ShardDataset
-from apollo_model.evaluation.metrics import is_silent, sdr, si_snr
+from apollo_model.evaluation.metrics import is_silent
 from apollo_model.network.apollo import Apollo
 from apollo_model.training.distributed import World
 from apollo_model.training.hooks import Scores
-from apollo_model.training.losses import spectral_loss
 
 Metric = Callable[[Tensor, Tensor], float]
 """A score of (estimate, clean), each (2, samples) on the CPU."""
 
 LOWER_IS_BETTER = frozenset({"spectral", "lsd"})
-_LSD_WINDOW, _LSD_FLOOR = 2048, 1e-8
+_DB_OF_LOG10 = 10
 
 
 class Stopped(Exception):  # noqa: N818 (no error: somebody asked for it)
@@ -45,8 +45,6 @@ class Validation:
     ------
     DataError
         No pair can be scored: all targets are silent or not finite, or too short.
-    ToolError
-        A metric's package is not installed.
     """
 
     def __init__(
@@ -71,6 +69,11 @@ class Validation:
             )
         self._pairs = usable
         self.left_out = len(dataset) - len(usable)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of what is measured."""
+        return tuple(self._metrics)
 
     def _can_be_scored(self, pair: int) -> bool:
         coded, clean = self.dataset[pair]
@@ -126,36 +129,12 @@ def is_better(metric: str, score: float, than: float) -> bool:
 
 def _metric(name: str, sample_rate: int) -> Metric:
     if name == "visqol":
-        return functools.partial(_visqol(), sample_rate=sample_rate)
-    known: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-        "si_snr": si_snr,
-        "sdr": sdr,
-        "spectral": spectral_loss,
-        "lsd": log_spectral_distance,
-    }
-    return lambda estimate, clean: float(known[name](estimate, clean))
-
-
-def _visqol() -> Callable[..., float]:
-    measure = getattr(evaluation, "visqol", None)
-    if measure is None:
-        raise ToolError("metric visqol: needs the package; pip install apollo-toolkit[visqol]")
-    return measure
-
-
-def log_spectral_distance(estimate: Tensor, clean: Tensor) -> Tensor:
-    """Return the log-spectral distance in dB, mean over channels and frames.
-
-    Per frame it is the root of the mean over the bins of the squared difference between the
-    two power spectra in dB (STFT of 2048 samples, hop 512, Hann; powers below -80 dB of full
-    scale count as that).
-    """
-    levels = []
-    for audio in (estimate, clean):
-        window = torch.hann_window(_LSD_WINDOW)
-        spectrum = torch.stft(
-            audio.float(), _LSD_WINDOW, _LSD_WINDOW // 4, window=window, return_complex=True
-        )
-        power = (spectrum.abs() / window.sum()).square()
-        levels.append(10 * power.clamp(min=_LSD_FLOOR).log10())
-    return (levels[0] - levels[1]).square().mean(-2).sqrt().mean()
+        return functools.partial(evaluation.visqol, sample_rate=sample_rate)
+    if name == "lsd":
+        return lambda *pair: _DB_OF_LOG10 * evaluation.log_spectral_distance(*pair)
+    measure: Callable[..., Any] = {
+        "si_snr": evaluation.si_snr,
+        "sdr": evaluation.sdr,
+        "spectral": evaluation.multi_resolution_distance,
+    }[name]
+    return lambda *pair: float(measure(*pair))

@@ -215,3 +215,10 @@ def test_a_finished_run_stays_finished(shards: Path, tmp_path: Path) -> None:
     report, steps = finished()
     assert steps == 3
     assert finished() == (report, 0)
+    notes = Notes()
+    more = many_steps(max_epochs=2, validation_metrics=("spectral",))
+    assert set(run(more, shards, tmp_path, observers=[notes]).codec_scores) == {
+        "si_snr",
+        "spectral",
+    }
+    assert set(notes.validations[0].codec_scores) == {"si_snr", "spectral"}
