@@ -5,9 +5,10 @@ them under any key, with any prefix, beside whatever a trainer stores; our own t
 are read too. docs/checkpoints.md lists the formats.
 """
 
+import contextlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,17 +177,27 @@ def _read(path: Path) -> tuple[Any, dict[str, str] | None]:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    if printable(str(path)) != str(path):
-        with tempfile.TemporaryDirectory(prefix="apollo-") as folder:
-            link = Path(folder) / "checkpoint"  # the library opens UTF-8 names only
-            link.symlink_to(path.resolve())
-            return _read_safetensors(link)
     try:
-        with safetensors.safe_open(path, framework="pt") as source:
+        with (
+            _utf8_name(path) as place,
+            safetensors.safe_open(place, framework="pt") as source,
+        ):
             weights = {name: source.get_tensor(name) for name in source.keys()}  # noqa: SIM118
             return weights, dict(source.metadata() or {})
     except (OSError, safetensors.SafetensorError) as error:
         raise _damaged(path, _first_sentence(error)) from None
+
+
+@contextlib.contextmanager
+def _utf8_name(path: Path) -> Iterator[Path]:
+    """Yield a path that safetensors can open: it takes names in UTF-8 only."""
+    if printable(str(path)) == str(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="apollo-") as folder:
+        link = Path(folder) / "checkpoint"
+        link.symlink_to(path.resolve())
+        yield link
 
 
 def _read_torch(path: Path) -> Any:
