@@ -50,7 +50,7 @@ def printable(text: str) -> str:
 
     Examples
     --------
-    >>> printable("caf\\udce9.pt")
+    >>> printable("caf\udce9.pt")
     'caf?.pt'
     """
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -19,7 +19,7 @@ def watchers(console: Console) -> list[Observer]:
     return [
         RunRecord(),
         MetricsLog(console),
-        Board(),
+        Board(console),
         ProgressDetail(console),
         Examples(console),
         Curves(console),

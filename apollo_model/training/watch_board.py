@@ -1,9 +1,13 @@
 """TensorBoard: losses, norms and learning rates over the steps, and every validation's scores."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 
 from torch.utils.tensorboard import SummaryWriter
 
+from apollo_data.console import Console
+from apollo_model.training.guarded import without_ending_the_run
 from apollo_model.training.hooks import Observer, RunStart, StepRecord, ValidationRecord
 
 FOLDER = "tensorboard"
@@ -16,7 +20,8 @@ class Board(Observer):
     memory; metrics.csv has them all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console) -> None:
+        self._console = console
         self._writer: SummaryWriter | None = None
         self._every = 1
 
@@ -28,7 +33,7 @@ class Board(Observer):
 
     def on_step(self, record: StepRecord) -> None:
         """Write a step's values."""
-        if self._writer is None or record.step % self._every:
+        if record.step % self._every:
             return
         groups = {
             "loss": record.losses,
@@ -36,25 +41,51 @@ class Board(Observer):
             "learning_rate": record.learning_rates,
             "skipped_steps": record.skipped,
         }
-        for group, values in groups.items():
-            for name, value in values.items():
-                self._writer.add_scalar(f"{group}/{name}", value, record.step)
+        with self._open_writer() as writer:
+            for group, values in groups.items():
+                for name, value in values.items():
+                    writer.add_scalar(f"{group}/{name}", value, record.step)
 
     def on_validation(self, record: ValidationRecord) -> None:
         """Write the scores, and the codec's in the same diagrams' group."""
-        if self._writer is None:
-            return
-        for system, scores in (("network", record.scores), ("codec", record.codec_scores)):
-            for name, value in scores.items():
-                if math.isfinite(value):
-                    self._writer.add_scalar(f"valid_{name}/{system}", value, record.step)
+        with self._open_writer() as writer:
+            for system, scores in (("network", record.scores), ("codec", record.codec_scores)):
+                for name, value in scores.items():
+                    if math.isfinite(value):
+                        writer.add_scalar(f"valid_{name}/{system}", value, record.step)
 
     def on_save(self) -> None:
         """Write to disk what is buffered: these steps do not come again."""
-        if self._writer is not None:
-            self._writer.flush()
+        with self._open_writer() as writer:
+            writer.flush()
 
     def on_end(self, reason: str) -> None:
         """Close the file."""
-        if self._writer is not None:
-            self._writer.close()
+        with self._open_writer() as writer:
+            writer.close()
+        self._writer = None
+
+    @contextlib.contextmanager
+    def _open_writer(self) -> Iterator[SummaryWriter]:
+        """Yield the writer; after its first error, one that writes nothing."""
+        whole = False
+        with without_ending_the_run(self._console, "TensorBoard's files"):
+            yield self._writer or _NoWriter()
+            whole = True
+        if not whole:
+            self._writer = None
+
+
+class _NoWriter(SummaryWriter):
+    """Takes what is written, and writes nothing."""
+
+    def __init__(self) -> None: ...
+
+    def add_scalar(self, *_: object, **__: object) -> None:
+        """Do nothing."""
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""

@@ -17,7 +17,13 @@ from apollo_model.training.watch_metrics import read_metrics, step_values
 FILE = "curves.png"
 _MOST_POINTS = 1000
 _SIZE_INCHES, _DPI = (8.0, 2.6), 110
-_UNITS = {"si_snr": "SI-SNR, dB", "sdr": "SDR, dB", "lsd": "log-spectral distance, dB"}
+_UNITS = {
+    "si_snr": "SI-SNR, dB",
+    "sdr": "SDR, dB",
+    "lsd": "log-spectral distance, dB",
+    "spectral": "spectral error",
+    "visqol": "ViSQOL",
+}
 
 
 @dataclass

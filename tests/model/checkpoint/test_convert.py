@@ -63,9 +63,9 @@ def test_sixteen_bits_halve_the_file(tmp_path: Path) -> None:
     small = tmp_path / "half.safetensors"
     assert convert(source, small, "--dtype", "float16").exit_code == 0
     assert small.stat().st_size < 0.6 * source.stat().st_size
+    found = load_network(small).state_dict()
     for name, value in load_network(source).state_dict().items():
-        found = load_network(small).state_dict()[name]
-        assert torch.equal(found, value.half().float()), name
+        assert torch.equal(found[name], value.half().float()), name
     wide = loud_network(layers=1)
     with torch.no_grad():
         wide.output[0][1].weight[0] = 1e6

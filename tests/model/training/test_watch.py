@@ -16,6 +16,7 @@ import soundfile
 import torch
 from helpers.small_songs import tiny_settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.tensorboard import SummaryWriter
 
 from apollo_data.console import Console
 from apollo_data.settings import load_settings, settings_toml
@@ -246,7 +247,7 @@ def test_rows_after_the_resumed_step_and_half_rows_are_dropped(
 
 def test_tensorboard_drops_steps_that_come_again(tmp_path: Path) -> None:
     for begin, end in ((0, 6), (3, 8)):
-        board = Board()
+        board = Board(QUIET)
         board.on_start(start_of(tmp_path, begin))  # type: ignore[arg-type]
         for number in range(begin + 1, end + 1):
             board.on_step(step(number, {"generator": 1.0}))
@@ -287,3 +288,23 @@ def test_a_picture_that_cannot_be_written_does_not_end_the_run(
     with without_ending_the_run(QUIET, "curves"):
         raise OSError(28, "No space left on device")
     assert "curves are not written ([Errno 28] No space left on device)" in capsys.readouterr().err
+
+
+def test_tensorboard_on_a_full_disk_does_not_end_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = Board(QUIET)
+    board.on_start(start_of(tmp_path))  # type: ignore[arg-type]
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SummaryWriter, "add_scalar", fail)
+        board.on_step(step(1, {"generator": 1.0}))
+    for number in (2, 3):
+        board.on_step(step(number, {"generator": 1.0}))
+    board.on_save()
+    board.on_end("")
+    told = capsys.readouterr().err
+    assert told.count("TensorBoard's files are not written") == 1
