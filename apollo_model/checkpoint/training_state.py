@@ -24,17 +24,22 @@ def network_settings(state: Mapping[str, Any]) -> str:
 
 
 def state_texts(state: Mapping[str, Any]) -> dict[str, str]:
-    """Return what is worth keeping beside the weights: progress, scores, settings, shards."""
-    texts = plain_texts({"epoch": state.get("epoch"), "step": state[_TRAINER].get("steps")})
+    """Return what is worth keeping beside the weights: progress, scores, settings.
+
+    The scores (`last_valid_*`) and the epoch are those of the last validation: the weights may
+    have been trained for some steps since.
+    """
+    texts = plain_texts({"step": state[_TRAINER].get("steps")})
     identity = json.loads(plain_texts({_IDENTITY: state[_IDENTITY]}).get(_IDENTITY, "{}"))
     if isinstance(settings := identity.get("settings"), dict):
         texts["pipeline"] = str(settings.get("name", ""))
         texts["settings"] = tomli_w.dumps(_without_none(settings))
     rows = state.get(_HISTORY)
     if isinstance(rows, list) and rows and isinstance(rows[-1], Mapping):
+        texts |= plain_texts({"epoch": rows[-1].get("epoch")})
         scores = rows[-1].get("scores")
         for name, value in scores.items() if isinstance(scores, Mapping) else ():
-            texts |= plain_texts({f"valid_{name}": value})
+            texts |= plain_texts({f"last_valid_{name}": value})
     return texts
 
 

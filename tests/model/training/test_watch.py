@@ -138,9 +138,9 @@ def test_the_state_is_a_checkpoint_with_raw_and_averaged_weights(run: Path) -> N
     assert network_key(load_network(run / "last.pt")) == network_key(average) != network_key(raw)
     metadata = read_metadata(run / "last.pt")
     assert int(metadata["step"]) == len(rows_of(run / "metrics.csv"))
-    assert metadata["pipeline"] == "small"
+    assert (metadata["pipeline"], metadata["epoch"]) == ("small", "2")
     assert 'name = "small"' in metadata["settings"]
-    assert math.isfinite(float(metadata["valid_si_snr"]))
+    assert math.isfinite(float(metadata["last_valid_si_snr"]))
 
 
 TRAIN = """
