@@ -25,4 +25,4 @@ def main() -> None:
 
 def _goes_on(words: Sequence[str]) -> bool:
     """Tell whether a stopped command goes on when it is given again."""
-    return words[:1] in (["train"], ["restore"]) and "--fresh" not in words
+    return words[:1] in (["train"], ["eval"], ["restore"]) and "--fresh" not in words

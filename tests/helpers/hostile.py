@@ -1,8 +1,8 @@
 """Hostile arguments for every command: paths and values that users do give, and what must follow.
 
-A sweep test makes a `Sweep` per program: its commands with their slots. Each hostile thing takes
+A sweep test describes a program's commands with their slots (`Command`). Each hostile thing takes
 one slot, the others keep good values. Never a traceback, never a hang, never status 0 without
-the work done. `APP` runs in this process through the same error edge as the programs.
+the work done. `run` runs a command in this process through the same error edge as the programs.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ import typer
 
 from apollo_data.console import run_app
 
-LONGEST_SECONDS = 20
+LONGEST_SECONDS = 60
 _MOST_MEMORY_BYTES = 6 * 10**9  # a command that reads a device without end stops there
 _LONGEST_LINE = 1200
 NOT_UTF8 = os.fsdecode(b"caf\xe9 \xff")
@@ -162,7 +162,7 @@ class Command:
     ----------
     words
         Of the command line.
-    inputs, folders, numbers, devices
+    inputs, outputs, numbers, devices
         Names of the slots that take an existing file or folder to read, an output, a number,
         or a device.
     values
@@ -200,12 +200,17 @@ def _constant(text: str) -> Make:
     return lambda _folder: text
 
 
-def run(app: typer.Typer, words: Sequence[str], capture: pytest.CaptureFixture[str]) -> Ended:
+def run(
+    app: typer.Typer,
+    words: Sequence[str],
+    capture: pytest.CaptureFixture[str],
+    seconds: int = LONGEST_SECONDS,
+) -> Ended:
     """Run a command in this process through the programs' error edge."""
     capture.readouterr()
     status: object = "none"
     try:
-        with _at_most(LONGEST_SECONDS):
+        with _at_most(seconds):
             run_app(app, words)
     except SystemExit as end:
         status = end.code
