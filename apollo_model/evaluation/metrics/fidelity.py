@@ -5,6 +5,7 @@ is beyond 16-bit audio, so that identical or silent estimates do not make an ave
 No channels are permuted: that would hide swapped ones.
 """
 
+import contextlib
 import math
 from typing import Any
 
@@ -132,9 +133,7 @@ class SdrChannel:
         self._samples = len(target)
         self._spectra = scipy.fft.rfft(_blocks(target, SDR_TAPS), 2 * SDR_TAPS).conj()
         own = self._correlation(target)
-        self._power = own[0]
-        own[0] += _SDR_DIAGONAL * own[0]
-        self._factor = scipy.linalg.cho_factor(scipy.linalg.toeplitz(own)) if own[0] else None
+        self._factor = _cholesky(own) if own[0] else None
 
     def sdr(self, estimate: npt.NDArray[Any]) -> float:
         """Return the ratio in dB for an estimate without its mean, (samples,)."""
@@ -159,6 +158,16 @@ class SdrChannel:
         spectra = scipy.fft.rfft(np.concatenate((blocks, following), 1))
         cross = np.einsum("bf,bf->f", spectra, self._spectra)
         return scipy.fft.irfft(cross, 2 * SDR_TAPS)[:SDR_TAPS]
+
+
+def _cholesky(correlation: npt.NDArray[Any]) -> Any:
+    """Factor the filter's equations; a target that is hardly more than a tone needs more help."""
+    for diagonal in (_SDR_DIAGONAL, 1e-10, 1e-8):
+        loaded = correlation.copy()
+        loaded[0] *= 1 + diagonal
+        with contextlib.suppress(scipy.linalg.LinAlgError):
+            return scipy.linalg.cho_factor(scipy.linalg.toeplitz(loaded))
+    raise ValueError("the target's correlations cannot be solved")
 
 
 def _blocks(audio: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:

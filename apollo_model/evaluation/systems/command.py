@@ -68,7 +68,10 @@ class CommandSystem(System):
             source, result = (folder / side / f"{pair.name}.wav" for side in ("in", "out"))
             source.parent.mkdir()
             result.parent.mkdir()
-            _write(source, coded, sample_rate)
+            try:
+                _write(source, coded, sample_rate)
+            except (OSError, soundfile.LibsndfileError) as error:
+                raise SystemFailure(f"{folder}: cannot be written ({error})") from None
             self._run(source, result)
             if not result.is_file():
                 raise SystemFailure(f"{self._words[0]} wrote no {OUT}")
