@@ -188,6 +188,19 @@ def test_the_state_is_saved_by_the_clock_and_by_the_step(shards: Path, tmp_path:
     assert kept["trainer"]["steps"] == 2
 
 
+def test_a_state_of_a_gpu_goes_on_on_a_cpu(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(many_steps(max_epochs=2), shards, tmp_path / "whole")
+    with monkeypatch.context() as patch:  # the file says of each tensor where it was
+        patch.setattr(torch.serialization, "location_tag", lambda _storage: "cuda:0")
+        run(many_steps(max_epochs=1), shards, tmp_path / "parts")
+    with pytest.raises(RuntimeError, match="CUDA"):
+        torch.load(tmp_path / "parts/last.pt", weights_only=True)
+    run(many_steps(max_epochs=2), shards, tmp_path / "parts")
+    assert_same_weights(tmp_path / "whole", tmp_path / "parts")
+
+
 def test_fresh_begins_anew_and_loses_nothing(shards: Path, tmp_path: Path) -> None:
     settings = many_steps(max_epochs=1)
     run(settings, shards, tmp_path)
