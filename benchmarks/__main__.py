@@ -9,18 +9,18 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from apollo_data.console import Console
-from benchmarks import activity, building, codec, reading
+from benchmarks import activity, building, codec, reading, training
 from benchmarks.figure import Figure
 
 _OUT = Path(".benchmarks")
 
 
 def main() -> None:
-    """Measure one thing after the other; some minutes in all."""
+    """Measure one thing after the other; about ten minutes in all."""
     console = Console()
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="apollo-bench-") as folder:
-        for part in (codec, activity, building, reading):
+        for part in (codec, activity, building, reading, training):
             console.note(f"{part.__name__} …")
             figures += part.measure(Path(folder))
     columns = ["what", "beside", "value", "plain", "unit", "ratio"]

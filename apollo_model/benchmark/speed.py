@@ -1,4 +1,4 @@
-"""How fast a network is, by the paper's protocol, and what share of the machine it uses."""
+"""Times a network by the paper's protocol, and compares it with plain matrix products."""
 
 import platform
 import resource
@@ -49,12 +49,12 @@ class Timing:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """All that was measured; operations count a multiplication and an addition as two.
+    """All results. A multiplication and an addition count as two operations.
 
     Attributes
     ----------
     peak_memory_bytes
-        On a GPU what torch held at most; on a CPU the whole process at its largest.
+        On a GPU the peak of torch's allocations; on a CPU that of the whole process.
     """
 
     device: str
@@ -79,7 +79,7 @@ def measure(
     network
         As `apollo_model.network.precision.prepare_network` gives it.
     runs
-        For each way of running; the paper averages 1000.
+        Number of runs of each mode; the paper averages 1000.
     compiled
         Also time `torch.compile`. On a GPU a CUDA graph is always timed too.
 
@@ -116,7 +116,7 @@ def measure(
 
 
 def count_operations(network: Apollo, audio: Tensor) -> int:
-    """Count a pass's operations in products and convolutions, which are nearly all of them."""
+    """Count the operations of a pass's products and convolutions, which are nearly all of them."""
     with FlopCounterMode(display=False) as counter:
         network(audio)
     return int(counter.get_total_flops())
@@ -125,8 +125,8 @@ def count_operations(network: Apollo, audio: Tensor) -> int:
 def matmul_rate(feature_dim: int, device: torch.device, dtype: torch.dtype) -> float:
     """Return operations per second of the fastest of some plain products.
 
-    They are those of the network's widest layers, and a square one, which is the machine's
-    best: wide results of few sums cost more time to write than to compute.
+    They have the sizes of the network's widest layers, and one is square. The square one is
+    usually the fastest: a wide result of few sums takes longer to write than to compute.
     """
     rows = _FRAMES * BANDS
     shapes = (
@@ -158,7 +158,7 @@ def _compiled(network: Apollo, audio: Tensor) -> Run:
     quick = torch.compile(network)
     try:
         quick(audio)
-    except Exception as error:  # of its many back ends: a compiler that is missing, most often
+    except Exception as error:  # the type depends on the back end; most often a compiler is missing
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ToolError(f"--compile: torch cannot compile the network here ({reason})") from None
     return lambda: quick(audio)
@@ -166,7 +166,7 @@ def _compiled(network: Apollo, audio: Tensor) -> Run:
 
 def _graph(network: Apollo, audio: Tensor) -> Run:
     side = torch.cuda.Stream()
-    with torch.cuda.stream(side):  # what is made at first use must not be recorded
+    with torch.cuda.stream(side):  # the graph must not contain what only the first run does
         for _ in range(_WARM_UP_RUNS):
             network(audio)
     torch.cuda.current_stream().wait_stream(side)

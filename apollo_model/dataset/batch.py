@@ -1,4 +1,4 @@
-"""A batch of pairs: made in one piece, collated without a copy, made float where it is used."""
+"""Batches of pairs: allocated at once, collated without a copy, converted where used."""
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ Pair = tuple[Tensor, Tensor]
 class PairBatch(list[Pair]):
     """Pairs that are views into the two tensors of their batch.
 
-    PyTorch's own collating copies them like any others; `collate_pairs` does not need to.
+    PyTorch's own collate function would copy them; `collate_pairs` does not.
     """
 
     def __init__(self, coded: Tensor, clean: Tensor) -> None:
@@ -27,9 +27,9 @@ def collate_pairs(items: list[Pair]) -> Pair:
 
 
 def put(stored: Tensor, out: Tensor) -> None:
-    """Write samples as a shard stores them into `out`; float32 with full scale 1.0 if it is that.
+    """Write stored samples into `out`; if it is float32, scale them to full scale 1.0.
 
-    Row by row, while the row is in the processor's cache: a whole batch at once is slower.
+    Call it for one row at a time, while the row is in the cache. A whole batch is slower.
     """
     out.copy_(stored)
     if stored.dtype == torch.int16 and out.dtype == torch.float32:
@@ -39,8 +39,8 @@ def put(stored: Tensor, out: Tensor) -> None:
 def to_float(batch: Pair, device: torch.device | str = "cpu") -> Pair:
     """Return a batch on `device` as float32 with full scale 1.0.
 
-    int16 is moved first and converted there, which halves the way. From pinned memory
-    (``pin_memory=True``) the way runs beside the computation.
+    int16 is copied to the device first and converted there, which halves the bytes to copy.
+    From pinned memory (``pin_memory=True``) the copy overlaps with computation.
     """
     coded, clean = (side.to(device, non_blocking=True) for side in batch)
     return _scaled(coded), _scaled(clean)

@@ -1,4 +1,4 @@
-"""Memory for batches that is used again: new memory takes longer to come by than to fill."""
+"""Memory for batches that is reused: allocating new memory takes longer than filling it."""
 
 import weakref
 from typing import Any
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-_KEPT = 4  # both sides of two batches: the one that the caller still has and the next
+_KEPT = 4  # both sides of two batches: the one in use and the next
 
 
 class Buffers:
-    """Gives out tensors, and their memory again once the last view of it is gone.
+    """Allocates tensors, and reuses their memory once no view of it is left.
 
-    In a worker process of a DataLoader tensors lie in memory shared with the parent instead;
-    from other memory they would be copied there on their way.
+    In a worker process of a DataLoader the tensors are allocated in memory shared with the
+    parent instead. DataLoader would copy them from any other memory.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Buffers:
         return torch.from_numpy(self._take(size)).view(dtype).view(shape)
 
     def _take(self, size: int) -> npt.NDArray[np.uint8]:
-        """Return `size` bytes: a view of free memory, whose end gives the memory back."""
+        """Return a view of `size` free bytes; deleting the view frees them again."""
         place = next((n for n, own in enumerate(self._free) if own.nbytes >= size), None)
         memory = np.empty(size, np.uint8) if place is None else self._free.pop(place)
         view = memory[:size]

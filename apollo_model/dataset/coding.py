@@ -1,4 +1,4 @@
-"""Recipes to pairs as shards store them."""
+"""Makes pairs from recipes, in the form in which shards store them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ StoredPair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 def make_pairs(
     recipes: Sequence[MixRecipe], root: Path, decoded: Path, settings: ClipSettings, dtype: str
 ) -> list[StoredPair | AudioError]:
-    """Return, for each recipe of one coding, the pair or why it cannot be made."""
+    """Return a pair for each recipe of one coding, or the error if it cannot be made."""
     made = make_clips(recipes, root, decoded, settings)
     return [clip if isinstance(clip, AudioError) else _store(clip, dtype) for clip in made]
 

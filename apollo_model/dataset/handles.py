@@ -1,4 +1,4 @@
-"""Open shards: a few at a time, each opened by the process that reads it."""
+"""Open shard files: a limited number at a time, opened by the process that reads them."""
 
 import os
 from collections import OrderedDict
@@ -17,8 +17,9 @@ from apollo_data.shards import ShardReader
 class OpenShard:
     """A shard, open for reading many rows.
 
-    Rows that are stored as they are, one chunk each, are read past HDF5's conversion and
-    chunk cache, in half the time (docs/loading.md); others, such as compressed ones, through it.
+    Rows that are stored unchanged, one chunk each, are read without HDF5's conversion and
+    chunk cache. That takes half the time (docs/loading.md). Other rows, such as compressed
+    ones, are read the usual way.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,7 +33,7 @@ class OpenShard:
         self._read(0, pair, out)
 
     def read_clean(self, pair: int, out: npt.NDArray[Any]) -> None:
-        """Read the target of a pair likewise."""
+        """Read the target of a pair into `out`, as `read_coded` does."""
         self._read(1, int(self.reader.target_index[pair]), out)
 
     def _read(self, side: int, row: int, out: npt.NDArray[Any]) -> None:
@@ -50,15 +51,15 @@ class OpenShard:
 
 
 def _is_plain(rows: h5py.Dataset) -> bool:
-    """Tell whether a row lies in the file as it lies in memory."""
+    """Return whether a row has the same bytes in the file and in memory."""
     one_row = rows.chunks == (1, *rows.shape[1:])
     return one_row and rows.dtype.isnative and not rows.id.get_create_plist().get_nfilters()
 
 
 class OpenShards:
-    """The shards used last, at most `limit` open at a time.
+    """Keeps the most recently used shards open, at most `limit` at a time.
 
-    May be pickled or forked at any time: what it is then opens files of its own.
+    It may be pickled or forked at any time. The new process then opens the files itself.
     """
 
     def __init__(self, paths: Sequence[Path], limit: int) -> None:
@@ -78,7 +79,7 @@ class OpenShards:
         return self._open[number]
 
     def close(self) -> None:
-        """Close all files; asking for one opens it again."""
+        """Close all files. They are opened again when needed."""
         for shard in self._open.values():
             shard.reader.close()
         self._open.clear()

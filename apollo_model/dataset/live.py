@@ -1,7 +1,7 @@
-"""Pairs mixed and coded as they are asked for: the paper's variant, with no shards on the disk.
+"""Pairs that are mixed and coded on demand, as in the paper, without shards on disk.
 
-What is made is what the shards would hold, by the same functions: recipes by `MixPool`,
-sound by `render`, the coded side by `round_trip`, both divided by `common_scale`.
+The pairs equal those in shards and are made by the same functions: `MixPool` draws the recipes,
+`render` mixes, `round_trip` codes, and both sides are divided by `common_scale`.
 """
 
 import warnings
@@ -24,22 +24,22 @@ from apollo_model.dataset.coding import StoredPair, make_pairs
 from apollo_model.dataset.pairs import PairDataset
 
 SUBSTITUTE_STEP = 1 << 40
-"""How far recipe numbers go on for each try to replace a clip that cannot be made."""
+"""Added to the recipe number for each attempt to replace a clip that cannot be made."""
 
 _TRIES = 4
 _MOST_WORKERS = 1024
 
 
 class LiveMixDataset(PairDataset):
-    """Pairs of a working folder's songs, fresh ones in every epoch.
+    """Pairs mixed from a working folder's songs, new ones in every epoch.
 
-    Item `i` of an epoch is made from recipe ``epoch * length + i`` of the split: in epoch 0
-    just what shards of these settings hold. A batch travels through one ffmpeg process each
-    way, so a worker makes whole batches; 32 clips suit it best.
+    Item `i` of an epoch is made from recipe ``epoch * length + i`` of the split. In epoch 0
+    these are the pairs that shards with the same settings hold. One ffmpeg process encodes a
+    batch and one decodes it, so a worker makes whole batches; 32 clips are the best size.
 
-    A clip that cannot be made (damaged file, silence) is passed over with a warning and
-    counted; its place takes the recipe `SUBSTITUTE_STEP` further on, so that batches keep
-    their size and every run gives the same.
+    A clip that cannot be made (damaged file, silence) is counted and replaced, with a warning.
+    The replacement has the recipe `SUBSTITUTE_STEP` further on, so batches keep their size and
+    every run gives the same pairs.
 
     Parameters
     ----------
@@ -48,19 +48,19 @@ class LiveMixDataset(PairDataset):
     settings
         The pipeline's.
     split
-        ``train`` or ``valid``. Pairs of the user's own are not among the clips.
+        ``train`` or ``valid``. The user's own pairs are not included.
     length
-        Items an epoch; the number of clips that the settings give the split if None.
+        Items per epoch. None takes the number of clips in the settings.
     crop_samples, seed, as_stored
-        As in `ShardDataset`; the seed is the crops', the recipes have the settings'.
+        As in `ShardDataset`. The seed is for the crops; recipes use the seed of the settings.
 
     Raises
     ------
     DataError
-        A manifest is missing or was made with other settings, or the split has nothing to mix;
-        on reading, several substitutes in a row cannot be made either.
+        A manifest is missing or was made with other settings, or the split has nothing to mix.
+        While reading: several replacements in a row cannot be made.
     ToolError
-        ffmpeg lacks an encoder; on reading.
+        While reading: ffmpeg lacks an encoder.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class LiveMixDataset(PairDataset):
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """All items in one."""
+        """One block with all items."""
         return (self._length,)
 
     def name_of(self, index: int) -> str:
@@ -103,12 +103,12 @@ class LiveMixDataset(PairDataset):
 
     @property
     def skipped(self) -> int:
-        """How many clips could not be made so far, in all worker processes."""
+        """Number of clips that could not be made so far, over all worker processes."""
         return int(self._skipped.sum())
 
     def recipe(self, index: int, tries: int = 0) -> MixRecipe:
-        """Return how item `index` of the epoch is made, after `tries` that failed."""
-        if self._pool is None:  # for each process its own: generators are not for sharing
+        """Return the recipe of item `index` of the epoch after `tries` failed attempts."""
+        if self._pool is None:  # one per process: generators cannot be shared
             self._pool = MixPool(self._tracks, self._activity, self._split, self._plan)
         number = self.epoch * self._length + index
         return self._pool.draw(number + tries * SUBSTITUTE_STEP)
@@ -141,7 +141,7 @@ class LiveMixDataset(PairDataset):
 
     def _count(self, errors: Sequence[Exception]) -> None:
         worker = get_worker_info()
-        # Each process adds in a place of its own, where no other can come between.
+        # Each process has its own element, so two never write to the same one.
         self._skipped[0 if worker is None else 1 + worker.id] += len(errors)
         warnings.warn(
             f"live mixing: {len(errors)} clips cannot be made, others take their places; "

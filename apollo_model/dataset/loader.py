@@ -1,4 +1,4 @@
-"""The loader: a DataLoader over pairs that knows how many batches were really handed out."""
+"""The loader: a DataLoader over pairs that counts the batches its caller received."""
 
 import atexit
 import functools
@@ -19,7 +19,7 @@ from apollo_model.dataset.sampling import ShardBatches
 
 
 def _in_one_line(error: ApolloError) -> ApolloError:
-    """Undo what DataLoader makes of a worker's error: its message at the end of a traceback."""
+    """Return a worker's error without the traceback that DataLoader puts into its message."""
     kind = type(error)
     last = str(error).rstrip().splitlines()[-1]
     return kind(last.removeprefix(f"{kind.__module__}.{kind.__qualname__}: "))
@@ -46,8 +46,8 @@ def explain_loader_error(error: Exception) -> DataError | None:
 class PairLoader:
     """Batches of (coded, clean), each (batch, 2, samples), in the order of `ShardBatches`.
 
-    What workers have read ahead does not count: `state_dict` tells of the batches that
-    the caller got, so that a run may stop and go on in the midst of an epoch.
+    `state_dict` counts the batches that the caller received, not those that workers have read
+    ahead. So a run can stop in the middle of an epoch and resume there.
 
     Parameters
     ----------
@@ -56,11 +56,11 @@ class PairLoader:
     batch_size, seed, rank, ranks, window_shards, max_batches, accumulate
         As in `ShardBatches`.
     workers
-        Processes that read ahead; 0 reads in this one.
+        Number of processes that read ahead; with 0 this process reads.
     start_method
-        How they are started: ``fork``, ``spawn`` or ``forkserver``; the system's own if None.
+        How workers start: ``fork``, ``spawn`` or ``forkserver``; None is the system's default.
     pin_memory
-        Hand out pinned memory, from which the way to a GPU runs beside the computation.
+        Return batches in pinned memory, so that copies to a GPU overlap with computation.
 
     Raises
     ------
@@ -112,7 +112,7 @@ class PairLoader:
 
     @property
     def epoch(self) -> int:
-        """The epoch that batches are of."""
+        """The current epoch."""
         return self._batches.epoch
 
     @property
@@ -121,7 +121,7 @@ class PairLoader:
         return self._taken
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; the one of a state just loaded goes on where it was."""
+        """Choose the epoch. After `load_state_dict`, its epoch resumes where it stopped."""
         if epoch != self.epoch:
             self._batches.set_epoch(epoch)
             self._taken = 0
@@ -150,16 +150,16 @@ class PairLoader:
             raise explained from None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the caller is: plain values, for `torch.save` or JSON."""
+        """Return the position in the epoch as plain values, for `torch.save` or JSON."""
         return self._batches.state_dict(self._taken)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after the batches that a state says were taken.
+        """Resume after the batches that `state` counts as taken.
 
         Raises
         ------
         DataError
-            It is of other pairs or of another division of them.
+            It was saved with other pairs or divided them differently.
         """
         self._batches.load_state_dict(state)
         self._taken = self._batches.first

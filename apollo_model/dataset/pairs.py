@@ -1,4 +1,4 @@
-"""What the loader asks of a data set of pairs, and the crops and the epoch that all have."""
+"""The base class of data sets of pairs: crops, the epoch, and what the loader needs."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from apollo_model.dataset.buffers import Buffers
 
 
 class PairDataset(Dataset[Pair]):
-    """Pairs by number, of a set that may change from epoch to epoch.
+    """Numbered pairs, which may differ between epochs.
 
     Parameters
     ----------
@@ -39,12 +39,12 @@ class PairDataset(Dataset[Pair]):
         self._buffers = Buffers()
         self._clip_samples = clip_samples
         self._seed = seed
-        # Shared, so that workers which outlive an epoch learn of the next one.
+        # In shared memory, so that workers that outlive an epoch see the next one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     @property
     def epoch(self) -> int:
-        """The epoch that items are of."""
+        """The current epoch."""
         return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
@@ -54,7 +54,7 @@ class PairDataset(Dataset[Pair]):
     @property
     @abstractmethod
     def blocks(self) -> Sequence[int]:
-        """Lengths of the runs of items that lie together: the shards."""
+        """Number of items in each shard."""
 
     @abstractmethod
     def name_of(self, index: int) -> str:

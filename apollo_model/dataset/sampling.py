@@ -1,4 +1,4 @@
-"""The order of an epoch: shuffled, read nearly in the order of the files, divided among ranks."""
+"""The order of an epoch: shuffled within windows of shards, and divided among ranks."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,30 +14,30 @@ from apollo_data.random_streams import generator
 class ShardBatches(Sampler[list[int]]):
     """Batches of pair numbers; a `batch_sampler` for DataLoader.
 
-    The shards are shuffled, then the pairs within each window of some shards: a window's
-    files are read while they are in the page cache, and only they need be open. The order
-    follows from (seed, epoch) alone.
+    The shards are shuffled, then the pairs within each window of `window_shards` shards. So
+    only the files of one window are open, and they are read while they are in the page cache.
+    The order depends on (seed, epoch) only.
 
     A step takes ``ranks * accumulate`` consecutive batches of this order, `accumulate` on
     each rank. So one rank with ``accumulate=8`` and eight ranks with 1 take the same batches
     in each step. In the last step of an epoch the batches may be smaller, all of them
-    equally. Pairs that cannot be divided (fewer than a step has batches) are left out, others
-    in each epoch; apart from these every pair comes once per epoch, on one rank.
+    equally. Pairs that cannot be divided (fewer than a step has batches) are left out, different
+    ones in each epoch. Every other pair comes once per epoch, on one rank.
 
     Parameters
     ----------
     blocks
-        How many pairs each shard holds.
+        Number of pairs in each shard.
     batch_size
-        Pairs a batch.
+        Pairs per batch.
     seed
-        Of the order.
+        Seed of the order.
     rank, ranks
-        This process and how many there are.
+        Number of this process, and how many there are.
     window_shards
-        How many shards are mixed with one another.
+        Number of shards whose pairs are shuffled together.
     max_batches
-        The epoch ends after so many batches on this rank, a multiple of `accumulate`; the
+        The epoch ends after this many batches on this rank, a multiple of `accumulate`; the
         next one has another order.
     accumulate
         Batches that this rank takes in a step.
@@ -45,7 +45,7 @@ class ShardBatches(Sampler[list[int]]):
     Attributes
     ----------
     first
-        The batch that the next iteration, and that one alone, begins with.
+        First batch of the next iteration; later ones start at 0.
 
     Raises
     ------
@@ -91,7 +91,7 @@ class ShardBatches(Sampler[list[int]]):
         self._batches = steps * accumulate
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next, from its beginning."""
+        """Choose the epoch of the next iteration, which starts at its first batch."""
         self.epoch, self.first = epoch, 0
 
     def __len__(self) -> int:
@@ -137,12 +137,12 @@ class ShardBatches(Sampler[list[int]]):
         return {**self._identity(), "epoch": self.epoch, "steps": taken // self.accumulate}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after the batches that a state says were taken.
+        """Resume after the batches that `state` counts as taken.
 
         Raises
         ------
         DataError
-            It is of other pairs or of another division of them.
+            It was saved with other pairs or divided them differently.
         """
         for name, value in self._identity().items():
             if state.get(name) != value:

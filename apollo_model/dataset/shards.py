@@ -22,9 +22,9 @@ _TORCH_TYPES = {np.dtype(np.int16): torch.int16, np.dtype(np.float32): torch.flo
 
 @dataclass(frozen=True)
 class PairInfo:
-    """Where a pair comes from and how it was coded, in short and, in `coding`, in full.
+    """Where a pair comes from and how it was coded; `coding` has all details.
 
-    Where no bitrate was asked for, `requested_kbps` is NaN.
+    `requested_kbps` is NaN if no bitrate was requested.
     """
 
     shard: Path
@@ -40,8 +40,8 @@ class PairInfo:
 class ShardDataset(PairDataset):
     """All pairs of some shards, in the shards' order.
 
-    An item is (coded, clean), each (2, samples). Files are opened by the process that
-    reads them, so the data set may be pickled or forked.
+    An item is (coded, clean), each (2, samples). The process that reads a file opens it, so
+    the data set may be pickled or forked.
 
     Parameters
     ----------
@@ -52,15 +52,15 @@ class ShardDataset(PairDataset):
     seed
         The crop of an item follows from (seed, epoch, item) alone.
     as_stored
-        Items as the shards store them (int16, as a rule), for `to_float` to convert; else
-        float32 with full scale 1.0.
+        Return items as the shards store them (usually int16), for `to_float` to convert.
+        Otherwise items are float32 with full scale 1.0.
     max_open
-        How many files each process holds open at most.
+        Largest number of files that each process keeps open.
 
     Raises
     ------
     DataError
-        A file is no whole shard, or not like the first one.
+        A file is not a complete shard, or differs from the first in type or clip length.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class ShardDataset(PairDataset):
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def __getitems__(self, indices: Sequence[int]) -> PairBatch:
-        """Return pairs in the order of `indices`; they are read in the order of the files."""
+        """Return pairs in the order of `indices`. They are read in the order of the files."""
         self._check(indices)
         batch = self._empty_batch(len(indices))
         spare = torch.empty((2, self._clip_samples), dtype=self._stored)
@@ -105,7 +105,7 @@ class ShardDataset(PairDataset):
         return batch
 
     def _locate(self, index: int) -> tuple[int, int]:
-        """Return (number of the shard, pair in it)."""
+        """Return (number of the shard, number of the pair in it)."""
         shard = int(np.searchsorted(self._ends, index, side="right"))
         return shard, index - (int(self._ends[shard - 1]) if shard else 0)
 
@@ -139,7 +139,7 @@ class ShardDataset(PairDataset):
         )
 
     def close(self) -> None:
-        """Close all files; reading opens them again."""
+        """Close all files. They are opened again when needed."""
         self._shards.close()
 
 
@@ -161,7 +161,7 @@ def _survey(shards: OpenShards) -> tuple[list[int], torch.dtype, int]:
 
 
 def _read_side(read: _Read, pair: int, stretch: slice, spare: Tensor, out: Tensor) -> None:
-    """Read one side of a pair straight into `out` where it fits, else by way of `spare`."""
+    """Read one side of a pair into `out`, through `spare` if type or shape differ."""
     if (out.dtype, out.shape) == (spare.dtype, spare.shape):
         read(pair, out.numpy())
         return

@@ -1,4 +1,4 @@
-"""Networks: Apollo, its discriminator, devices and arithmetic."""
+"""Networks: Apollo and its discriminator; devices, number types and memory."""
 
 from apollo_model.network.apollo import Apollo
 

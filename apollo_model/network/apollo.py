@@ -1,8 +1,8 @@
 """Apollo, top to bottom: spectrum, band split, band-sequence blocks, reconstruction.
 
-Parameter names and shapes are those of the published checkpoints; the arithmetic is laid
-out anew. Features lie channels-last, (items, frames, bands, N), which makes 1x1 convolutions
-matrix products, suits the depthwise ones over time, and needs no transposing in between.
+Parameter names and shapes are those of the published checkpoints. The memory layout is our own:
+features lie channels-last, (items, frames, bands, N). So 1x1 convolutions are matrix products, and
+nothing is transposed before the depthwise convolutions over time.
 """
 
 import functools
@@ -45,15 +45,20 @@ class Apollo(nn.Module):
     sample_rate, window_ms : int
         In Hz and milliseconds; the hop is half the STFT window.
     feature_dim : int
-        N, the features of a band in a frame: a multiple of 16, as each of 8 heads turns pairs.
+        N, the features of a band in a frame. A multiple of 16: 8 heads rotate pairs of features.
     layers : int
         B, the number of band-sequence blocks.
     residual : bool
-        Predict a correction that is added to the input's spectrum instead of the spectrum
-        anew: of each bin in units of its band's level, and zero before training (not in the
-        paper). The weights do not tell, so a checkpoint must say it.
+        Predict a correction that is added to the input's spectrum, instead of a new spectrum
+        (not in the paper). The correction of a bin is in units of its band's level, and zero
+        before training. The weights do not show this setting, so a checkpoint must record it.
     causal : bool
-        The convolutions over time see no future; half an STFT window of it is left.
+        The convolutions over time see past frames only (the STFT half a window of future).
+
+    Attributes
+    ----------
+    activation_checkpointing : bool
+        Keep only the layers' inputs for the backward pass: less memory, more time.
 
     Raises
     ------
@@ -87,10 +92,10 @@ class Apollo(nn.Module):
         self.residual = residual
         self.causal = causal
         self.activation_checkpointing = False
-        # An odd window (22.05 kHz has 441 samples) would not fall apart into two hops.
+        # The window must be two hops, so an odd one (441 samples at 22.05 kHz) is rounded.
         self.hop_samples = round(sample_rate * window_ms / 2000)
         self.window_samples = 2 * self.hop_samples
-        # The paper speaks of 160 Hz; the published weights have 5 bins, 250 Hz, and a rest.
+        # The paper says 160 Hz; the published weights have bands of 5 bins (250 Hz) and a rest.
         width, rest = divmod(self.hop_samples + 1, BANDS)
         if width < 1:
             raise ValueError(f"{window_ms} ms at {sample_rate} Hz give fewer bins than {BANDS}")
@@ -105,8 +110,8 @@ class Apollo(nn.Module):
         self.net = nn.ModuleList(_BandSequence(feature_dim, causal) for _ in range(layers))
         self.output = nn.ModuleList(_band(feature_dim, 4 * bins) for bins in self.band_bins)
         if residual:
-            # Only the values of the gated units are zero: their gates stay random, so the
-            # values have a gradient from the first step on.
+            # Only the values of the gated units are zero. Their gates are random, so the values
+            # have a gradient from the first step on.
             for band, bins in zip(self.output, self.band_bins, strict=True):
                 _, weight, bias = band.parameters()
                 nn.init.zeros_(weight[: 2 * bins])
@@ -122,7 +127,7 @@ class Apollo(nn.Module):
     def context_frames(self) -> int:
         """STFT frames that an output frame sees on each side: 54 for 6 layers.
 
-        Each of the 18 convolutions of 7 frames adds 3; in the causal form 6, all of the past.
+        Each of the 18 convolutions of 7 frames adds 3, or 6 past frames in the causal form.
         """
         convolutions = self.layers * CONVOLUTIONS_PER_LAYER
         return convolutions * (KERNEL_FRAMES - 1) // (1 if self.causal else 2)
@@ -138,9 +143,9 @@ class Apollo(nn.Module):
     def analyse(self, waveform: Tensor) -> Tensor:
         """Return the spectrum, complex64 (items, frames, bins), of (items, samples).
 
-        Frame `f` is centred on sample `f * hop_samples`. Zeros fill the end up to a whole
-        hop, so that each sample lies in two frames: the last one of them would otherwise
-        be divided by a window that has gone to zero.
+        Frame `f` is centred on sample `f * hop_samples`. The end is padded with zeros to a whole
+        hop, so that each sample lies in two frames. Otherwise the last samples would be divided
+        by the end of a window, which is zero.
         """
         samples = waveform.shape[-1]
         whole = max(2, math.ceil(samples / self.hop_samples)) * self.hop_samples
@@ -158,14 +163,15 @@ class Apollo(nn.Module):
     def restore_spectrum(self, spectrum: Tensor, memory: Memory | None = None) -> Tensor:
         """Restore a spectrum, complex64 (items, frames, bins); this is the network proper.
 
-        The causal form can do so piece by piece: the caller keeps one `memory`, empty before
-        the first piece, in which each time convolution leaves its last input frames.
+        The causal form can also process a spectrum in pieces. The caller passes the same
+        `memory` with every piece, empty at first; each time convolution stores its last input
+        frames in it.
         """
         if memory is not None and not self.causal:
             raise ValueError("only a causal network restores piece by piece")
         items, frames, _ = spectrum.shape
         bins = torch.view_as_real(spectrum).flatten(0, 1)  # (T, bins, 2), T = items * frames
-        # The ends are a hundredth of the work, and would lose the levels' dynamic range.
+        # The first and last layers are 1 % of the work, and need float32 for the levels' range.
         with torch.autocast(spectrum.device.type, enabled=False):
             weights = [_weights_of(self.BN[bands]) for bands, _, _ in self._groups]
             split = functools.partial(self._split, weights=weights)
@@ -200,8 +206,7 @@ class Apollo(nn.Module):
         return torch.cat(features, 1).to(next(self.net.parameters()).dtype)  # (T, bands, N)
 
     def _join(self, features: Tensor, bins: Tensor, weights: Sequence[_Affine]) -> Tensor:
-        # A codec leaves high bands empty; in units of their own gain alone, no correction of a
-        # sensible size could fill them.
+        # A correction in units of an empty band's own gain could not fill it.
         restored = []
         if self.residual:
             gains = self._gains(bins)  # (T, bands)
@@ -238,8 +243,8 @@ class _TimeConvolution(nn.Conv1d):
             input = F.pad(input, (0, 0, 0, 0, past, 0))  # noqa: A001
         if memory is not None:
             memory[self] = input[:, -past:].clone()
-        # The features' layout is what a 2-D convolution calls channels-last, so nothing is
-        # copied. Autocast would copy the features to save no arithmetic worth saving.
+        # To a 2-D convolution this layout is channels-last, so nothing is copied. Autocast would
+        # copy the features, for a layer that takes little time.
         with torch.autocast(input.device.type, enabled=False):
             convolved = F.conv2d(
                 input.permute(0, 3, 1, 2),  # (items, N, frames, bands)
@@ -270,7 +275,8 @@ class _BandSequence(nn.Module):
             rows = self.band_net.written_out(features.flatten(0, 1), keep=not checkpointing)
             features = rows.view_as(features)
             for block in self.seq_net["blocks"].children():
-                features = block.written_out(features, keep=not checkpointing)  # type: ignore[operator]
+                assert isinstance(block, _ConvolutionBlock)
+                features = block.written_out(features, keep=not checkpointing)
             return features
         if checkpointing and torch.is_grad_enabled():
             return checkpoint(self._plain, features, memory, use_reentrant=False)
@@ -324,7 +330,7 @@ class _Roformer(nn.Module):
         turned = self._rotate(projected[..., :2, :]).transpose(1, 2)  # (T, 8, bands, 2, N/8)
         (query, key), value = turned.unbind(3), projected[..., 2, :].transpose(1, 2)
         if on_cpu(query):
-            # 80 bands are too few for its tiled attention, which takes twice as long in training.
+            # The tiled attention is slow for only 80 bands: twice the time in training.
             scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
             heads = scores.softmax(-1).to(value.dtype) @ value  # (T, 8, bands, N/8)
         else:
@@ -332,7 +338,7 @@ class _Roformer(nn.Module):
         return self.output(heads.transpose(1, 2).flatten(2))
 
     def _rotate(self, pairs: Tensor) -> Tensor:
-        """Turn each pair (x0, x1) by its band's angle, as the complex number that it is."""
+        """Rotate each pair (x0, x1), taken as a complex number, by its band's angle."""
         precise = torch.promote_types(pairs.dtype, torch.float32)
         turn = self._turn(pairs.shape[1], precise)[:, None, None]
         turned = torch.view_as_complex(pairs.to(precise).unflatten(-1, (-1, 2))) * turn
@@ -345,7 +351,7 @@ class _Roformer(nn.Module):
 
 
 class _ConvolutionBlock(nn.Module):
-    """Depthwise convolution over time, then a pointwise network; both beside a skip."""
+    """Depthwise convolution over time, then a pointwise network, with a residual connection."""
 
     def __init__(self, channels: int, causal: bool) -> None:
         super().__init__()
@@ -377,9 +383,9 @@ def _band(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _weights_of(bands: nn.ModuleList) -> _Affine:
-    """Return the weights, (b, in, out), and biases, (b, 1, out), of each band's own end.
+    """Return the weights, (b, in, out), and biases, (b, 1, out), of the bands' convolutions.
 
-    The norms' weights are multiplied into the convolutions', which are the smaller.
+    The norms' weights are multiplied into them, since they are smaller than the features.
     """
     parameters = [parameter.float() for parameter in bands.parameters()]  # three of each band
     scales, weights, biases = (torch.stack(parameters[kind::3]) for kind in range(3))

@@ -11,6 +11,9 @@ from torch import Tensor
 
 MOST_BLOCK_FRAMES = 40
 MOST_BLOCK_BYTES = 10_000_000
+# Training gains by larger ones: it adds up the weights' gradients once a block, and small
+# networks would spend their time on calling small operations.
+MOST_TRAINING_BYTES = 30_000_000
 WIDEST_FEATURES = 8  # times N
 
 
@@ -19,9 +22,10 @@ def block_frames(frame_bytes: int) -> int:
     return max(1, min(MOST_BLOCK_FRAMES, MOST_BLOCK_BYTES // (WIDEST_FEATURES * frame_bytes)))
 
 
-def frames_of_block(features: Tensor) -> int:
-    """Return how many frames of `features`, (frames, ...), make a block on a CPU."""
-    return block_frames(features.nbytes // len(features))
+def training_block_frames(features: Tensor) -> int:
+    """Return how many frames of `features`, (frames, ...), make a block in training on a CPU."""
+    frame_bytes = features.nbytes // len(features)
+    return max(1, MOST_TRAINING_BYTES // (WIDEST_FEATURES * frame_bytes))
 
 
 def in_blocks(
@@ -33,11 +37,13 @@ def in_blocks(
     then need few large tensors at a time.
     """
     first = frames[0]
-    count = frames_of_block(first)
+    training = torch.is_grad_enabled()
+    frame_bytes = first.nbytes // len(first)
+    count = training_block_frames(first) if training else block_frames(frame_bytes)
     if not on_cpu(first) or len(first) <= count:
         return function(*frames)
     blocks = zip(*(tensor.split(count) for tensor in frames), strict=True)
-    if torch.is_grad_enabled():
+    if training:
         return torch.cat([function(*block) for block in blocks])
     start = 0
     for block in blocks:

@@ -15,7 +15,7 @@ _SILENCE_NORM = 1e-4
 
 
 class Discriminator(nn.Module):
-    """Judges stereo audio on several time-frequency grids at once.
+    """Rates stereo audio on several time-frequency grids at once.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Discriminator(nn.Module):
         ----------
         audio : Tensor
             (batch, 2, samples). The first convolution reads the real and imaginary parts
-            of two channels, so mono has to be doubled by the caller, if that is meant.
+            of two channels, so the caller must duplicate a mono channel.
 
         Returns
         -------
@@ -74,7 +74,7 @@ class Discriminator(nn.Module):
 
 
 class _Critic(nn.Module):
-    """Six spectrally normed 3x3 convolutions on one STFT, and a plain one to a map of scores."""
+    """Six 3x3 convolutions with spectral norm on one STFT, and a plain one to a map of scores."""
 
     def __init__(self, window: int, channels: int) -> None:
         super().__init__()

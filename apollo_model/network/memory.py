@@ -1,8 +1,8 @@
-"""What glibc's allocator does with freed memory: keeps it for training, or gives it back.
+"""Settings of glibc's allocator: keep freed memory (training) or return it (restoring).
 
-A training step frees gigabytes and asks for them again at once. By default glibc returns
-large blocks to the system, which must find and clear them anew each time. On a busy
-virtual machine steps took 4.5 to 97 s that way, and 3.7 to 11.5 s with the memory kept.
+A training step frees gigabytes and soon allocates them again. By default glibc returns large
+blocks to the system, which must then map and clear new pages each time. On a busy virtual machine
+steps took 4.5 to 97 s that way, and 3.7 to 11.5 s with the memory kept.
 """
 
 import ctypes
@@ -16,16 +16,16 @@ _LEAST_LARGE_BYTES, _MOST_LARGE_BYTES = 8 << 20, 32 << 20  # glibc takes no more
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc's allocator to keep what is freed; return False where there is no glibc."""
+    """Make glibc's allocator keep freed memory; return False where there is no glibc."""
     return _set_malloc((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _NEVER), (_M_TOP_PAD, _TOP_PAD_BYTES))
 
 
 def return_large_blocks(kept_bytes: int) -> bool:
-    """Tell glibc to give large blocks back at once; return False where there is no glibc.
+    """Make glibc return large blocks to the system at once; return False without glibc.
 
-    By default it learns to keep blocks of up to 32 MB, and what lies scattered between them
-    adds up over a long file. Those of up to `kept_bytes`, of which there are many a second, are
-    still kept.
+    By default it learns to keep blocks of up to 32 MB. Over a long file the heap between them
+    then fragments and grows. Blocks of up to `kept_bytes`, which are allocated many times a
+    second, are still kept.
     """
     large = min(max(kept_bytes + 1, _LEAST_LARGE_BYTES), _MOST_LARGE_BYTES)
     return _set_malloc((_M_MMAP_THRESHOLD, large), (_M_TRIM_THRESHOLD, _KEPT_BYTES))

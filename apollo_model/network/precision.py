@@ -1,4 +1,4 @@
-"""Where a network runs and in which arithmetic."""
+"""Devices and number types."""
 
 import contextlib
 
@@ -43,10 +43,10 @@ def _found_here() -> list[str]:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the type of that name; ``auto`` is bfloat16 where the hardware multiplies in it.
+    """Return the type of that name; ``auto`` is bfloat16 if the hardware supports it.
 
-    That is a GPU that says so, or a CPU with AMX or AVX512-BF16. Elsewhere bfloat16 is
-    emulated, and slower.
+    That means a GPU with bfloat16, or a CPU with AMX or AVX512-BF16. Other hardware emulates
+    bfloat16, which is slower than float32.
     """
     if name != "auto":
         return _DTYPES[name]
@@ -80,8 +80,8 @@ def _cpu_has_bfloat16() -> bool:
 def prepare_network(network: Apollo, device: torch.device, dtype: torch.dtype) -> Apollo:
     """Move a network to `device` for use, and its blocks' weights to `dtype`.
 
-    The ends stay float32, which costs nothing and keeps the levels' dynamic range; so do the
-    tables of rotary positions.
+    The first and last layers and the rotary tables stay float32: that costs little time and
+    keeps the levels' dynamic range.
     """
     network = network.to(device).eval().requires_grad_(False)
     for parameter in network.net.parameters():

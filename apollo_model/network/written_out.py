@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from apollo_model.network.blocks import frames_of_block
+from apollo_model.network.blocks import training_block_frames
 from apollo_model.network.products import NormedProduct, PlainProduct
 
 NORM_EPS = 1e-5
@@ -52,24 +52,24 @@ class RoformerFunction(torch.autograd.Function):
     def forward(
         ctx: Any, plain: Plain, keep: bool, turn: Tensor, features: Tensor, *parameters: Tensor
     ) -> Tensor:
-        """Return the result; keep what `backward` needs."""
+        """Return the layer's output, and keep what the backward pass needs."""
         attention = _Attention(turn, *parameters[:3])
         gated = _Gated(*parameters[3:])
         out = torch.empty_like(features)
-        count = frames_of_block(features)
+        count = training_block_frames(features)
         kept: list[Tensor] = []
         for rows, result in zip(features.split(count), out.split(count), strict=True):
             middle, own = attention.forward(rows.flatten(0, 1))
             changed, wide = gated.forward(middle)
             result.copy_(changed.view_as(result))
-            kept += (*own, middle, wide) if keep else (middle,)
+            kept += (middle, *own, wide) if keep else (middle,)
         ctx.plain, ctx.count, ctx.blocks = plain, count, len(features.split(count))
         ctx.save_for_backward(turn, features, *parameters, *kept)
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        """Return the gradients of the arguments, in their order."""
+        """Return the gradients of the features and the parameters."""
         turn, features, *rest = ctx.saved_tensors
         parameters, kept = rest[:6], rest[6:]
         if torch.is_grad_enabled():
@@ -80,7 +80,8 @@ class RoformerFunction(torch.autograd.Function):
         blocks = (t.split(ctx.count) for t in (features, gradients[0], out))
         each = len(kept) // ctx.blocks
         for number, (rows, gradient, result) in enumerate(zip(*blocks, strict=True)):
-            *own, middle, wide = [*kept[number * each : (number + 1) * each], None][: max(each, 2)]
+            middle, *own = kept[number * each : (number + 1) * each]
+            wide = own.pop() if own else None
             slope = gated.backward(gradient.flatten(0, 1), middle, wide)
             slope = attention.backward(slope, rows.flatten(0, 1), own)
             result.copy_(slope.view_as(result))
@@ -99,11 +100,11 @@ class ConvolutionFunction(torch.autograd.Function):
     def forward(
         ctx: Any, plain: Plain, keep: bool, past: int, features: Tensor, *parameters: Tensor
     ) -> Tensor:
-        """Return the result; keep what `backward` needs."""
+        """Return the layer's output, and keep what the backward pass needs."""
         convolved = _convolve(features, parameters[0], parameters[1], past)
         pointwise = _Pointwise(*parameters[2:])
         out = torch.empty_like(features)
-        count = frames_of_block(features.flatten(0, 1))
+        count = training_block_frames(features.flatten(0, 1))
         blocks = (t.flatten(0, 1).split(count) for t in (features, convolved, out))
         kept: list[Tensor] = [convolved] if keep else []
         for rows, own, result in zip(*blocks, strict=True):
@@ -116,7 +117,7 @@ class ConvolutionFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        """Return the gradients of the arguments, in their order."""
+        """Return the gradients of the features and the parameters."""
         features, *rest = ctx.saved_tensors
         parameters, kept = rest[:7], rest[7:]
         if torch.is_grad_enabled():
@@ -214,75 +215,73 @@ class _Pointwise:
 
 
 class _Attention:
-    """rows + output(attention over the bands of each frame of norm(rows))."""
+    """rows + output(attention over the bands of each frame of norm(rows)).
+
+    Heads lie as (frames * 8, N / 8, bands): products with 80 columns are faster than those with
+    as few as a small network's heads have.
+    """
 
     def __init__(self, turn: Tensor, norm: Tensor, projection: Tensor, output: Tensor) -> None:
-        self._turn = turn[:, None, None]  # (bands, 1, 1, N / 16)
         self._bands, self._width = turn.shape[0], 2 * turn.shape[1]
         self._heads = output.shape[0] // self._width
-        self._factor = self._width**-0.5
+        scaled = turn * self._width**-0.5  # of the queries
+        self._turn = torch.stack((scaled, turn), 1).unsqueeze(1)  # (bands, 1, 2, N / 16)
         self._projection = NormedProduct(norm, projection)
         self._output = PlainProduct(output)
 
     def forward(self, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
-        pairs, value = self._project(_normalise(rows)[0])
-        weights = self._weights(pairs)
-        heads = self._join(torch.bmm(weights, value))
-        return self._output.apply(heads).add_(rows), [pairs, value, weights, heads]
+        projected = self._project(_normalise(rows)[0])
+        weights, heads = self._attend(projected)
+        return self._output.apply(heads).add_(rows), [projected, weights, heads]
 
     def backward(self, gradient: Tensor, rows: Tensor, kept: Sequence[Tensor]) -> Tensor:
         normed, scale = _normalise(rows)
         if kept:
-            pairs, value, weights, heads = kept
+            projected, weights, heads = kept
         else:
-            pairs, value = self._project(normed)
-            weights = self._weights(pairs)
-            heads = self._join(torch.bmm(weights, value))
-        slope = self._split(self._output.backward(gradient, heads))  # (F * 8, bands, N / 8)
-        of_value = torch.bmm(weights.mT, slope)
-        scores = torch._softmax_backward_data(
-            torch.bmm(slope, value.mT), weights, -1, weights.dtype
-        )
-        slopes = torch.empty_like(pairs)
-        torch.bmm(scores, pairs[1], out=slopes[0])
-        torch.bmm(scores.mT, pairs[0], out=slopes[1])
-        projected = self._unproject(slopes.mul_(self._factor), of_value)
-        return self._projection.backward(projected, normed, scale).add_(gradient)
+            projected = self._project(normed)
+            weights, heads = self._attend(projected)
+        query, key, value = projected
+        slope = self._output.backward(gradient, heads)
+        slope = slope.view(-1, self._bands, self._heads, self._width)
+        slope = slope.permute(0, 2, 3, 1).flatten(0, 1).contiguous()
+        slopes = torch.empty_like(projected)
+        torch.bmm(slope, weights, out=slopes[2])
+        scores = torch.bmm(slope.mT, value)
+        scores = torch._softmax_backward_data(scores, weights, -1, scores.dtype)
+        torch.bmm(key, scores.mT, out=slopes[0])
+        torch.bmm(query, scores, out=slopes[1])
+        of_projection = self._unproject(slopes)
+        return self._projection.backward(of_projection, normed, scale).add_(gradient)
 
     def gradients(self) -> list[Tensor]:
         return [*self._projection.gradients(), *self._output.gradients()]
 
-    def _project(self, normed: Tensor) -> tuple[Tensor, Tensor]:
-        """Return turned queries and keys, (2, F * 8, bands, N / 8), and values."""
+    def _project(self, normed: Tensor) -> Tensor:
+        """Return turned queries, turned keys and values, (3, F * 8, N / 8, bands)."""
         projected = self._projection.apply(normed)
         projected = projected.view(-1, self._bands, self._heads, 3, self._width)
-        turned = torch.view_as_complex(projected[..., :2, :].unflatten(-1, (-1, 2))) * self._turn
-        pairs = torch.view_as_real(turned).flatten(-2).permute(3, 0, 2, 1, 4)
-        value = projected[..., 2, :].transpose(1, 2)
-        return pairs.reshape(2, -1, self._bands, self._width), value.flatten(0, 1)
+        _pairs(projected).mul_(self._turn)
+        return projected.permute(3, 0, 2, 4, 1).flatten(1, 2).contiguous()
 
-    def _unproject(self, slopes: Tensor, of_value: Tensor) -> Tensor:
+    def _unproject(self, slopes: Tensor) -> Tensor:
         """Return the gradient of the projection, (F * bands, 3N), of those of `_project`."""
-        shape = (-1, self._heads, self._bands, self._width)
-        turned = torch.view_as_complex(slopes.view(2, *shape).unflatten(-1, (-1, 2)))
-        back = turned.permute(1, 3, 2, 0, 4) * self._turn.conj()  # (F, bands, 8, 2, N / 16)
-        value = of_value.view(shape).transpose(1, 2).unsqueeze(3)
-        joined = torch.cat((torch.view_as_real(back).flatten(-2), value), 3)
-        return joined.flatten(2).flatten(0, 1)
+        slopes = slopes.view(3, -1, self._heads, self._width, self._bands)
+        slopes = slopes.permute(1, 4, 2, 0, 3).contiguous()  # (F, bands, 8, 3, N / 8)
+        _pairs(slopes).mul_(self._turn.conj())
+        return slopes.view(-1, 3 * self._heads * self._width)
 
-    def _weights(self, pairs: Tensor) -> Tensor:
-        """Return each band's weights of all bands, (F * 8, bands, bands)."""
-        return torch.bmm(pairs[0] * self._factor, pairs[1].mT).softmax(-1)
+    def _attend(self, projected: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each band's weights of all bands, and the heads' results, (F * bands, N)."""
+        query, key, value = projected
+        weights = torch.bmm(query.mT, key).softmax(-1)  # (F * 8, bands, bands)
+        heads = torch.bmm(value, weights.mT).view(-1, self._heads, self._width, self._bands)
+        return weights, heads.permute(0, 3, 1, 2).reshape(-1, self._heads * self._width)
 
-    def _join(self, heads: Tensor) -> Tensor:
-        """Return (F * bands, N) of (F * 8, bands, N / 8)."""
-        heads = heads.view(-1, self._heads, self._bands, self._width)
-        return heads.transpose(1, 2).flatten(2).flatten(0, 1)
 
-    def _split(self, rows: Tensor) -> Tensor:
-        """Return (F * 8, bands, N / 8) of (F * bands, N)."""
-        rows = rows.view(-1, self._bands, self._heads, self._width)
-        return rows.transpose(1, 2).flatten(0, 1)
+def _pairs(projected: Tensor) -> Tensor:
+    """Return queries and keys as complex numbers, a view (F, bands, 8, 2, N / 16)."""
+    return torch.view_as_complex(projected[..., :2, :].unflatten(-1, (-1, 2)))
 
 
 def _convolve(features: Tensor, kernel: Tensor, bias: Tensor, past: int) -> Tensor:
@@ -311,7 +310,7 @@ def _convolve_backward(
         output_mask=[True, True, True],
     )
     of_features = of_padded.permute(0, 2, 3, 1)[:, -features.shape[1] :]
-    return of_features, of_kernel.squeeze(-1), of_bias
+    return of_features, of_kernel.flatten().view_as(kernel), of_bias
 
 
 def _pad(features: Tensor, kernel: Tensor, past: int) -> tuple[Tensor, list[int]]:

@@ -1,7 +1,7 @@
-"""What Apollo is trained on (paper, section II), and a waveform loss beside it.
+"""The paper's losses (section II) and a waveform loss.
 
-Every loss is a mean, so that batch size, length and the number of windows do not change
-its scale, and every division is safe: a crop of silence gives a finite loss and gradient.
+Every loss is a mean, so its scale does not depend on batch size, length or number of windows.
+Divisors have a floor, so a silent crop gives a finite loss and gradient.
 """
 
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from torch import Tensor
 from apollo_model.network.discriminator import WINDOWS
 
 _FEATURE_FLOOR = 1e-8
-# About -90 dBFS of noise at the longest window. Dividing by less would let one nearly
-# silent crop outweigh an epoch.
+# Noise of about -90 dBFS at the longest window. With a smaller divisor, one nearly silent crop
+# could outweigh an epoch.
 _MAGNITUDE_FLOOR = 1e-3
 _WAVEFORM_FLOOR = 1e-8
 _SILENCE_POWER = 1e-12
 
 
 def generator_adversarial_loss(estimate_scores: Sequence[Tensor]) -> Tensor:
-    """Return the generator's LSGAN loss: mean (D(estimate) - 1)^2, 0 if all critics are fooled."""
+    """Return the generator's LSGAN loss, mean (D(estimate) - 1)^2; 0 if it fools all critics."""
     return _mean([(score.float() - 1).square().mean() for score in estimate_scores])
 
 
@@ -29,8 +29,8 @@ def discriminator_loss(
 ) -> Tensor:
     """Return the critics' LSGAN loss: mean (D(target) - 1)^2 + mean D(estimate)^2.
 
-    The estimate's scores must come from a detached estimate. 0.5 is what critics reach
-    that cannot tell the two apart.
+    The estimate's scores must come from a detached estimate. Critics that cannot tell estimate
+    and target apart reach 0.5.
     """
     right = _mean([(score.float() - 1).square().mean() for score in target_scores])
     return right + _mean([score.float().square().mean() for score in estimate_scores])
@@ -67,8 +67,8 @@ def spectral_loss(estimate: Tensor, target: Tensor, windows: Sequence[int] = WIN
     Returns
     -------
     Tensor
-        A scalar, 0 for equal magnitudes. Below about -90 dBFS the target's mean magnitude
-        counts as 0.001.
+        A scalar, 0 for equal magnitudes. The divisor is at least 0.001, the mean magnitude of
+        a target of about -90 dBFS.
     """
     _check_shapes(estimate, target)
     if target.shape[-1] <= max(windows) // 2:
@@ -91,8 +91,8 @@ def waveform_loss(estimate: Tensor, target: Tensor) -> Tensor:
     Parameters
     ----------
     estimate, target : Tensor
-        Audio of one shape, (..., samples). The SI-SNR of a silent target is not defined:
-        its channel is left out of the mean, and if all are silent the loss is 0.
+        Audio of one shape, (..., samples). The SI-SNR of a silent target is not defined, so
+        silent channels are left out of the mean. If all are silent the loss is 0.
     """
     _check_shapes(estimate, target)
     target = target.float() - target.float().mean(-1, keepdim=True)
@@ -100,7 +100,7 @@ def waveform_loss(estimate: Tensor, target: Tensor) -> Tensor:
     power = target.square().sum(-1, keepdim=True)
     sounding = power > _SILENCE_POWER * target.shape[-1]
     power = torch.where(sounding, power, 1.0)
-    # The estimate at the target's level, so that the floors mean the same at every level.
+    # Scale the estimate to the target's level, so that the floors are relative to it.
     scale = (estimate * target).sum(-1, keepdim=True) / power
     wanted = scale * target
     floor = _WAVEFORM_FLOOR * power
