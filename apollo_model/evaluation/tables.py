@@ -161,7 +161,7 @@ def _text(value: float | None, metric: Metric, sign: str = "") -> str:
     if value is None:
         return _MISSING
     shown = f"{value:{sign}.{metric.digits}f}"
-    return shown.replace("-", "", 1) if float(shown) == 0 and shown.startswith("-") else shown
+    return shown.lstrip("+-") if float(shown) == 0 else shown
 
 
 def as_text(table: Table) -> str:
