@@ -27,7 +27,7 @@ from apollo_model.network.srgan import BINS, SrGan
 # estimated from the layers and not yet measured.
 _TENSORS_CPU = 2
 _TENSORS_GPU = 40
-_TENSORS_SRGAN = 6
+_TENSORS_SRGAN = 8
 _BLOCK_TENSORS = 26  # memory of a block on a CPU
 _COMPLEX_PER_BIN = 7
 _MAX_CHUNK_SECONDS = 60.0  # longer chunks save little work, and progress would stop for long

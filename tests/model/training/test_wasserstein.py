@@ -67,7 +67,7 @@ def test_the_penalty_is_taken_between_both_sounds() -> None:
         shares,
     )
     points = torch.stack([fake[0], 0.75 * fake[1] + 0.25 * real[1], real[2]])
-    assert float(penalty) == pytest.approx(float((points.norm(dim=1) - 1).square().mean()))
+    assert float(penalty.detach()) == pytest.approx(float((points.norm(dim=1) - 1).square().mean()))
 
 
 def test_the_loss_is_the_distance_and_the_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
