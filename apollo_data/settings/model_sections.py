@@ -1,8 +1,8 @@
 """The sections of a pipeline file that training reads; every default stands here."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from apollo_data.settings.data_sections import Section
 
@@ -11,9 +11,26 @@ MetricName = Literal["si_snr", "sdr", "spectral", "lsd", "visqol"]
 lowers, the log-spectral distance in dB, ViSQOL."""
 
 
-class NetworkSettings(Section):
-    """Apollo's size; the defaults are the published network."""
+class SrGanSettings(Section):
+    """SR-GAN's size; the defaults are the published one, of 322.53 million parameters."""
 
+    planes: Annotated[int, Field(ge=2, le=256)] = 38
+    """Maps of the encoder's 3x3 convolutions."""
+    feature_dim: Annotated[int, Field(ge=4, le=2048, multiple_of=4)] = 256
+    """Features of the middle; a quarter as many noise channels stand beside them."""
+    rows: Annotated[int, Field(ge=1, le=128)] = 32
+    """Positions over the frequency that are left in the middle."""
+    noise_seed: int = 0
+    """The noise that the trained network uses follows from it."""
+
+
+class NetworkSettings(Section):
+    """The network's kind and size; the defaults are the published Apollo.
+
+    The other settings here are Apollo's; those of SR-GAN are in ``[network.srgan]``.
+    """
+
+    kind: Literal["apollo", "srgan"] = "apollo"
     window_ms: PositiveInt = 20
     feature_dim: Annotated[int, Field(ge=16, multiple_of=16)] = 256
     layers: PositiveInt = 6
@@ -21,6 +38,39 @@ class NetworkSettings(Section):
     """Predict a correction to the input spectrum, zero at first, instead of the whole spectrum."""
     causal: bool = False
     """Convolve over the past only, so that `apollo-model stream` can run the network."""
+    srgan: SrGanSettings | None = None
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> "NetworkSettings":
+        if self.kind == "apollo" and self.srgan is not None:
+            raise ValueError('the sizes in network.srgan need network.kind = "srgan"')
+        if self.kind == "srgan":
+            for name in APOLLO_SIZE:
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(
+                        f"{name} is a setting of Apollo; those of SR-GAN are in network.srgan"
+                    )
+        return self
+
+    @property
+    def srgan_size(self) -> SrGanSettings:
+        """SR-GAN's size: as set, or the published one."""
+        return self.srgan or SrGanSettings()
+
+    @property
+    def size(self) -> dict[str, Any]:
+        """What the network's class is built with, without the sample rate."""
+        if self.kind == "srgan":
+            return self.srgan_size.model_dump()
+        return self.model_dump(include=set(APOLLO_SIZE))
+
+    @classmethod
+    def of(cls, kind: str, size: dict[str, Any]) -> "NetworkSettings":
+        """Return the settings of a network that exists."""
+        return cls.model_validate({"kind": kind, **({kind: size} if kind == "srgan" else size)})
+
+
+APOLLO_SIZE = ("window_ms", "feature_dim", "layers", "residual", "causal")
 
 
 class LossSettings(Section):
@@ -63,6 +113,9 @@ class TrainingSettings(Section):
     """Compile the network with torch.compile."""
     activation_checkpointing: bool = False
     """Compute the network's activations again in the backward pass: less memory, more time."""
+    adversary: Literal["lsgan", "wgan_gp"] = "lsgan"
+    """Apollo's discriminators with least-squares losses, or SR-GAN's critic: Wasserstein with a
+    gradient penalty, without feature matching, in the size of an SR-GAN network."""
     generator_learning_rate: PositiveFloat = 1e-3
     discriminator_learning_rate: PositiveFloat = 1e-4
     betas: tuple[float, float] = (0.5, 0.99)
@@ -74,6 +127,8 @@ class TrainingSettings(Section):
     """Gradients of a larger norm are scaled down to it."""
     discriminator_warmup_steps: Annotated[int, Field(ge=0)] = 0
     """The discriminator is trained alone for so many steps, before the network changes."""
+    discriminator_steps: PositiveInt = 1
+    """The network is updated in every so many-th step only, the discriminator in each."""
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Average the weights over the steps with this decay; validate and keep the average."""
     validation_metrics: tuple[MetricName, ...] = ("si_snr", "sdr", "lsd")
@@ -95,3 +150,12 @@ class TrainingSettings(Section):
     max_bad_steps: PositiveInt = 10
     """Training stops after so many steps in a row in which one network's gradient is not finite."""
     loss: LossSettings = LossSettings()
+
+    @model_validator(mode="after")
+    def _loss_of_the_adversary(self) -> "TrainingSettings":
+        if self.adversary == "wgan_gp" and self.loss.feature_matching:
+            raise ValueError(
+                'adversary = "wgan_gp" has no feature matching; set '
+                "training.loss.feature_matching = 0"
+            )
+        return self

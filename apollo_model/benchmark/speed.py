@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from apollo_data.errors import ToolError
-from apollo_model.network.apollo import BANDS, Apollo
+from apollo_model.network.apollo import BANDS
+from apollo_model.network.network import Network
 
 _FRAMES = 101  # of 1 s
 _MATMUL_RUNS = 5
@@ -70,7 +71,11 @@ class Benchmark:
 
 
 def measure(
-    network: Apollo, runs: int, clip_seconds: float = 1.0, channels: int = 1, compiled: bool = False
+    network: Network,
+    runs: int,
+    clip_seconds: float = 1.0,
+    channels: int = 1,
+    compiled: bool = False,
 ) -> Benchmark:
     """Time a prepared network on noise.
 
@@ -88,7 +93,7 @@ def measure(
     ToolError
         torch cannot compile here.
     """
-    parameter = next(network.net.parameters())
+    parameter = next(network.core.parameters())
     device, dtype = parameter.device, parameter.dtype
     samples = round(clip_seconds * network.sample_rate)
     noise = torch.randn(1, channels, samples, generator=torch.Generator().manual_seed(0))
@@ -115,7 +120,7 @@ def measure(
     )
 
 
-def count_operations(network: Apollo, audio: Tensor) -> int:
+def count_operations(network: Network, audio: Tensor) -> int:
     """Count the operations of a pass's products and convolutions, which are nearly all of them."""
     with FlopCounterMode(display=False) as counter:
         network(audio)
@@ -145,7 +150,7 @@ def _product_rate(shape: tuple[int, int, int], device: torch.device, dtype: torc
     return 2 * rows * inner * columns / min(seconds)
 
 
-def _ways_to_run(network: Apollo, audio: Tensor, compiled: bool) -> dict[str, Run]:
+def _ways_to_run(network: Network, audio: Tensor, compiled: bool) -> dict[str, Run]:
     ways: dict[str, Run] = {"eager": lambda: network(audio)}
     if compiled:
         ways["compiled"] = _compiled(network, audio)
@@ -154,7 +159,7 @@ def _ways_to_run(network: Apollo, audio: Tensor, compiled: bool) -> dict[str, Ru
     return ways
 
 
-def _compiled(network: Apollo, audio: Tensor) -> Run:
+def _compiled(network: Network, audio: Tensor) -> Run:
     quick = torch.compile(network)
     try:
         quick(audio)
@@ -164,7 +169,7 @@ def _compiled(network: Apollo, audio: Tensor) -> Run:
     return lambda: quick(audio)
 
 
-def _graph(network: Apollo, audio: Tensor) -> Run:
+def _graph(network: Network, audio: Tensor) -> Run:
     side = torch.cuda.Stream()
     with torch.cuda.stream(side):  # the graph must not contain what only the first run does
         for _ in range(_WARM_UP_RUNS):

@@ -10,7 +10,6 @@ from apollo_model.checkpoint.hub import fetch_checkpoint, is_hub_name
 from apollo_model.checkpoint.kinds import KINDS, kind_of
 from apollo_model.checkpoint.plain_values import printable
 
-_PAPER = "https://arxiv.org/abs/2409.08514"
 _LONGEST_SHOWN = 100
 _SETTING_NAMES = {
     "sample_rate": ("sample rate", " Hz"),
@@ -135,15 +134,15 @@ def model_card(info: CheckpointInfo) -> str:
     head = "\n".join(f"{name}: {json.dumps(value)}" for name, value in front.items())
     settings = info.metadata.get("settings", "").strip()
     trained = f"\n## Training settings\n\n```toml\n{settings}\n```\n" if settings else ""
-    name = Path(info.path).name
+    name, kind = Path(info.path).name, KINDS[info.kind]
     form = f", {info.form} form" if "residual" in info.settings else ""
     return f"""---
 {head}
 ---
 
-# {KINDS[info.kind].title}{form}{", causal" if info.causal else ""}
+# {kind.title}{form}{", causal" if info.causal else ""}
 
-Restores music that was coded with loss ([paper]({_PAPER})). Input and output: sound at
+Restores music that was coded with loss ([paper]({kind.paper})). Input and output: sound at
 {info.settings["sample_rate"]} Hz, each channel by itself.
 
 ```sh

@@ -21,7 +21,7 @@ from apollo_data.errors import DataError
 from apollo_data.storage import whole_file
 from apollo_model.checkpoint.find_weights import Choice, FoundWeights, choose, find_networks
 from apollo_model.checkpoint.hub import fetch_checkpoint, is_hub_name
-from apollo_model.checkpoint.kinds import KINDS, Network, NetworkKind, build, kind_of
+from apollo_model.checkpoint.kinds import KINDS, NetworkKind, build, kind_of
 from apollo_model.checkpoint.plain_values import plain_texts
 from apollo_model.checkpoint.training_state import (
     is_training_state,
@@ -29,6 +29,7 @@ from apollo_model.checkpoint.training_state import (
     state_texts,
 )
 from apollo_model.checkpoint.unpickle import RefusedError, read_torch_file
+from apollo_model.network.network import Network
 
 NETWORK_KEY = "network"
 """Metadata entry with the network's settings as JSON."""
@@ -116,7 +117,7 @@ def save_network(
 
     Parameters
     ----------
-    network : Apollo
+    network : Network
         Or any other of `KINDS`. May lie on any device.
     path : Path or str
         Missing folders are made.
@@ -275,7 +276,7 @@ def _new_network(
         settings: dict[str, Any] = dict(size)
         if stated is not None:
             settings = kind.settings.model_validate_json(stated).model_dump()
-            for name in ("feature_dim", "layers"):
+            for name in ("feature_dim", "layers", "planes", "rows"):
                 if name in size and settings[name] != size[name]:
                     raise DataError(
                         f"{path}: metadata {name} is {settings[name]},"

@@ -1,25 +1,24 @@
 """The kinds of networks that a checkpoint can hold: add a new network here, and only here.
 
-A network's class must have `settings` (its constructor's arguments, plain values),
-`sample_rate`, `hop_samples`, `context_frames` and `causal`. `save_network` stores the kind's
-name and the settings; `load_network` finds the class by that name and builds it from them.
+A network's class is a `Network` that can be built from its `settings`. `save_network` stores the
+kind's name and the settings; `load_network` finds the class by that name and builds it from
+them.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import pydantic
 import torch
 from torch import Tensor, nn
 
 from apollo_model.network.apollo import BANDS, Apollo
+from apollo_model.network.network import Network
+from apollo_model.network.srgan import BINS, SrGan
 
 _SAMPLE_RATE = 44100
-
-Network: TypeAlias = Apollo
-"""The type of a network of any kind."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,8 @@ class NetworkKind:
     ----------
     title
         What model cards call it.
+    paper
+        The address of what describes it.
     network
         The class.
     settings
@@ -43,7 +44,8 @@ class NetworkKind:
     """
 
     title: str
-    network: type[nn.Module]
+    paper: str
+    network: Callable[..., Network]
     settings: type[pydantic.BaseModel]
     landmark: str
     size_of: Callable[[Mapping[str, Tensor]], dict[str, int]]
@@ -75,8 +77,48 @@ def _apollo_size(weights: Mapping[str, Tensor]) -> dict[str, int]:
     }
 
 
+class _SrGanSettings(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+
+    sample_rate: int = pydantic.Field(gt=0, le=768_000)
+    planes: int = pydantic.Field(le=256)
+    feature_dim: int = pydantic.Field(le=2048)
+    rows: int = pydantic.Field(le=128)
+    noise_seed: int
+
+
+def _srgan_size(weights: Mapping[str, Tensor]) -> dict[str, int]:
+    """Read the sizes off the ends of the decoder and the encoder."""
+    spread = weights["decoder.spread.weight"].shape
+    widen = weights.get("encoder.widen.weight", torch.empty(0)).shape
+    if len(spread) != 4 or spread[2] != BINS or len(widen) != 4 or spread[0] % max(1, widen[1]):
+        raise ValueError(f"decoder.spread and encoder.widen are not SR-GAN's for {BINS} bins")
+    return {
+        "sample_rate": _SAMPLE_RATE,
+        "planes": spread[1],
+        "feature_dim": widen[0],
+        "rows": spread[0] // widen[1],
+        "noise_seed": 0,
+    }
+
+
 KINDS: dict[str, NetworkKind] = {
-    "apollo": NetworkKind("Apollo", Apollo, _ApolloSettings, "BN.0.1.weight", _apollo_size),
+    "apollo": NetworkKind(
+        "Apollo",
+        "https://arxiv.org/abs/2409.08514",
+        Apollo,
+        _ApolloSettings,
+        "BN.0.1.weight",
+        _apollo_size,
+    ),
+    "srgan": NetworkKind(
+        "SR-GAN",
+        "https://doi.org/10.3390/electronics10111349",
+        SrGan,
+        _SrGanSettings,
+        "decoder.spread.weight",
+        _srgan_size,
+    ),
 }
 
 
@@ -99,7 +141,7 @@ def kind_of(network: nn.Module) -> str:
     raise ValueError(f"{type(network).__name__} is no kind of network that checkpoints hold")
 
 
-def build(kind: NetworkKind, settings: Mapping[str, Any]) -> nn.Module:
+def build(kind: NetworkKind, settings: Mapping[str, Any]) -> Network:
     """Build a network with new weights, and leave the global random state as it was.
 
     Raises

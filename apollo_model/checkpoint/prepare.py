@@ -2,11 +2,11 @@
 
 from apollo_model.checkpoint.formats import load_network
 from apollo_model.checkpoint.identity import network_key
-from apollo_model.network.apollo import Apollo
+from apollo_model.network.network import Network
 from apollo_model.network.precision import choose_device, choose_dtype, prepare_network
 
 
-def load_prepared(checkpoint: str, device: str, dtype: str) -> tuple[Apollo, str]:
+def load_prepared(checkpoint: str, device: str, dtype: str) -> tuple[Network, str]:
     """Load a network for use, and return it with its `network_key`.
 
     Raises

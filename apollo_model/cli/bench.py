@@ -13,6 +13,7 @@ from apollo_model.benchmark.speed import Benchmark, measure
 from apollo_model.checkpoint.prepare import load_prepared
 from apollo_model.cli.options import Device, Dtype, DtypeName
 from apollo_model.network.apollo import Apollo
+from apollo_model.network.network import Network
 from apollo_model.network.precision import choose_device, choose_dtype, prepare_network
 
 _RUNS = {"cpu": 10, "cuda": 1000}
@@ -56,7 +57,7 @@ def register(app: typer.Typer) -> None:
             raise typer.BadParameter(f"--seconds must be finite, found {seconds}")
         place = choose_device(device)
         if checkpoint is None:
-            network = prepare_network(Apollo(), place, choose_dtype(dtype.value, place))
+            network: Network = prepare_network(Apollo(), place, choose_dtype(dtype.value, place))
         else:
             network, _ = load_prepared(checkpoint, device, dtype.value)
         found = measure(network, runs or _RUNS.get(place.type, 10), seconds, channels, compiled)

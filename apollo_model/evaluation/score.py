@@ -26,7 +26,7 @@ from apollo_model.evaluation.summary import summarise
 from apollo_model.evaluation.systems import CODEC, Codec, System, choose_systems
 from apollo_model.evaluation.systems.network import NetworkSystem
 from apollo_model.evaluation.work import SILENT, Job, Scored, score_pair, with_results_of_gpu
-from apollo_model.network.apollo import Apollo
+from apollo_model.network.network import Network
 
 SCORES_VERSION = 1
 """Goes up when a metric changes, so that no old score is taken over."""
@@ -36,7 +36,7 @@ SPEEDS = "speed.json"
 
 
 def evaluate(
-    systems: Sequence[str] | Mapping[str, Apollo],
+    systems: Sequence[str] | Mapping[str, Network],
     shards: Path,
     out: Path,
     console: Console,
@@ -118,7 +118,7 @@ def _chosen_metrics(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in available if not names or name in names)
 
 
-def _saved(name: str, network: Apollo, folder: Path) -> str:
+def _saved(name: str, network: Network, folder: Path) -> str:
     if name == CODEC:
         raise DataError(f"a checkpoint cannot be called {CODEC!r}: that is the unrestored codec")
     path = folder / f"{key_of(name)}.safetensors"

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from apollo_model.network.blocks import WIDEST_FEATURES, in_blocks, on_cpu
+from apollo_model.network.network import Network
 from apollo_model.network.written_out import (
     NORM_EPS,
     ConvolutionFunction,
@@ -35,7 +36,7 @@ Memory = dict[nn.Module, Tensor]
 _Affine = tuple[Tensor, Tensor]
 
 
-class Apollo(nn.Module):
+class Apollo(Network):
     """Restores coded music: (batch, channels, samples) in, the same shape out.
 
     Every channel is its own item; channels do not see one another (paper, section II).
@@ -131,6 +132,11 @@ class Apollo(nn.Module):
         """
         convolutions = self.layers * CONVOLUTIONS_PER_LAYER
         return convolutions * (KERNEL_FRAMES - 1) // (1 if self.causal else 2)
+
+    @property
+    def core(self) -> nn.Module:
+        """The band-sequence blocks."""
+        return self.net
 
     def forward(self, audio: Tensor) -> Tensor:
         """Restore `audio`, (batch, channels, samples) at `sample_rate`, to the same shape."""

@@ -5,7 +5,7 @@ import contextlib
 import torch
 
 from apollo_data.errors import ToolError
-from apollo_model.network.apollo import Apollo
+from apollo_model.network.network import Network
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -77,13 +77,13 @@ def _cpu_has_bfloat16() -> bool:
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
-def prepare_network(network: Apollo, device: torch.device, dtype: torch.dtype) -> Apollo:
-    """Move a network to `device` for use, and its blocks' weights to `dtype`.
+def prepare_network(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
+    """Move a network to `device` for use, and the weights of its core to `dtype`.
 
     The first and last layers and the rotary tables stay float32: that costs little time and
     keeps the levels' dynamic range.
     """
     network = network.to(device).eval().requires_grad_(False)
-    for parameter in network.net.parameters():
+    for parameter in network.core.parameters():
         parameter.data = parameter.data.to(dtype)
     return network

@@ -16,8 +16,10 @@ import torch
 
 from apollo_data.audio.files import Samples
 from apollo_data.errors import DataError
-from apollo_model.network.apollo import BANDS, Apollo
+from apollo_model.network.apollo import BANDS
 from apollo_model.network.blocks import WIDEST_FEATURES, block_frames
+from apollo_model.network.network import Network
+from apollo_model.network.srgan import BINS, SrGan
 
 # Memory of a frame, measured on a CPU: the features, the result of a convolution (a causal one
 # also makes a padded copy), and some complex numbers per bin at the network's ends. A CPU
@@ -25,6 +27,7 @@ from apollo_model.network.blocks import WIDEST_FEATURES, block_frames
 # estimated from the layers and not yet measured.
 _TENSORS_CPU = 2
 _TENSORS_GPU = 40
+_TENSORS_SRGAN = 8
 _BLOCK_TENSORS = 26  # memory of a block on a CPU
 _COMPLEX_PER_BIN = 7
 _MAX_CHUNK_SECONDS = 60.0  # longer chunks save little work, and progress would stop for long
@@ -39,9 +42,12 @@ class Context:
     future: int
 
     @classmethod
-    def of(cls, network: Apollo) -> "Context":
-        """Return the context of a network: the reach of its convolutions, and one STFT frame."""
-        edge = network.hop_samples
+    def of(cls, network: Network) -> "Context":
+        """Return the context of a network: the reach of its convolutions, and one STFT window.
+
+        Chunks begin and end on whole hops, so that a hop less than a window is enough.
+        """
+        edge = network.window_samples - network.hop_samples
         reach = network.context_frames * network.hop_samples
         return cls(reach + edge, edge if network.causal else reach + edge)
 
@@ -54,7 +60,7 @@ class ChunkPlan:
     channels: int
 
 
-def plan_chunks(network: Apollo, channels: int, max_memory_bytes: int) -> ChunkPlan:
+def plan_chunks(network: Network, channels: int, max_memory_bytes: int) -> ChunkPlan:
     """Choose the longest chunks that keep the network's work within `max_memory_bytes`.
 
     The limit does not include the program itself (Python, torch and the weights).
@@ -81,30 +87,37 @@ def plan_chunks(network: Apollo, channels: int, max_memory_bytes: int) -> ChunkP
     return ChunkPlan(hops * network.hop_samples, at_once)
 
 
-def block_bytes(network: Apollo) -> int:
+def block_bytes(network: Network) -> int:
     """Return the size in bytes of the largest tensor that each block of frames allocates."""
+    if isinstance(network, SrGan):
+        return 0  # it computes all frames at once
     frame = _features_bytes(network)
     return WIDEST_FEATURES * block_frames(frame) * frame
 
 
-def _frame_bytes(network: Apollo) -> int:
-    on_cpu = next(network.net.parameters()).device.type == "cpu"
+def _frame_bytes(network: Network) -> int:
+    if isinstance(network, SrGan):
+        planes = BINS * network.planes + network.rows * network.feature_dim
+        return _TENSORS_SRGAN * planes * next(network.parameters()).element_size()
+    on_cpu = next(network.core.parameters()).device.type == "cpu"
     tensors = _TENSORS_CPU + network.causal if on_cpu else _TENSORS_GPU
     return tensors * _features_bytes(network) + 8 * _COMPLEX_PER_BIN * (network.hop_samples + 1)
 
 
-def _fixed_bytes(network: Apollo) -> int:
+def _fixed_bytes(network: Network) -> int:
+    if isinstance(network, SrGan):
+        return 0
     frame = _features_bytes(network)
     return _BLOCK_TENSORS * block_frames(frame) * frame
 
 
-def _features_bytes(network: Apollo) -> int:
+def _features_bytes(network: Network) -> int:
     """Return the size of one frame's features."""
-    return BANDS * network.feature_dim * next(network.net.parameters()).element_size()
+    return BANDS * network.feature_dim * next(network.core.parameters()).element_size()
 
 
 def restore_blocks(
-    network: Apollo, blocks: Iterable[Samples], plan: ChunkPlan, wet: float = 1.0
+    network: Network, blocks: Iterable[Samples], plan: ChunkPlan, wet: float = 1.0
 ) -> Iterator[Samples]:
     """Restore sound that comes in blocks of any size, and yield the result chunk by chunk.
 
@@ -145,7 +158,7 @@ def restore_blocks(
         yield _restore(network, sound, slice(past, None), plan.channels, wet)
 
 
-def _restore(network: Apollo, sound: Samples, kept: slice, channels: int, wet: float) -> Samples:
+def _restore(network: Network, sound: Samples, kept: slice, channels: int, wet: float) -> Samples:
     if wet == 0:
         return sound[:, kept].copy()
     device = next(network.parameters()).device

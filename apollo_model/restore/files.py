@@ -17,8 +17,8 @@ from apollo_data.errors import AudioError, DataError
 from apollo_data.storage import folder_lock, key_of, remove_partials
 from apollo_data.workspace.temporary_folders import scratch_folder
 from apollo_model.checkpoint.identity import network_key
-from apollo_model.network.apollo import Apollo
 from apollo_model.network.memory import return_large_blocks
+from apollo_model.network.network import Network
 from apollo_model.restore.audio_in import (
     OpenedAudio,
     missing_seconds,
@@ -109,7 +109,7 @@ class RestoreReport:
 def restore(
     inputs: Sequence[Path],
     out: Path,
-    network: Apollo,
+    network: Network,
     options: RestoreOptions | None = None,
     console: Console | None = None,
 ) -> RestoreReport:
@@ -152,7 +152,7 @@ class _Run:
     """One call: the same network and options for all files."""
 
     def __init__(
-        self, network: Apollo, options: RestoreOptions, console: Console, jobs: JobList
+        self, network: Network, options: RestoreOptions, console: Console, jobs: JobList
     ) -> None:
         self._network = network
         self._options = options

@@ -5,7 +5,7 @@ import os
 
 from apollo_data.console import Console
 from apollo_data.errors import DataError
-from apollo_model.network.apollo import Apollo
+from apollo_model.network.network import Network
 from apollo_model.restore.pcm import PcmReader, PcmWriter, RealTimeWatch
 from apollo_model.restore.streaming import StreamingRestorer
 
@@ -13,7 +13,7 @@ _READ_BYTES = 1 << 16
 
 
 def restore_pipe(
-    network: Apollo, source: int, sink: int, channels: int, form: str, console: Console
+    network: Network, source: int, sink: int, channels: int, form: str, console: Console
 ) -> int:
     """Restore PCM from one file descriptor to another until its end; return the samples written.
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from apollo_data.audio.files import Samples
 from apollo_data.errors import DataError
 from apollo_model.network.apollo import Apollo, Memory
+from apollo_model.network.network import Network
 
 _KEPT_HOPS = 2  # before the next frame's centre: its own hop, and one that mirrors the end
 
@@ -35,11 +36,12 @@ class StreamingRestorer:
     ((2, 441), (2, 559))
     """
 
-    def __init__(self, network: Apollo, channels: int) -> None:
-        if not network.causal:
+    def __init__(self, network: Network, channels: int) -> None:
+        if not network.causal or not isinstance(network, Apollo):
+            future = network.context_frames * network.hop_samples / network.sample_rate
             raise DataError(
-                "this network is not causal: it needs about half a second of future sound; use"
-                " `apollo-model restore`, or a network trained with causal = true"
+                f"this network is not causal: it needs {future:.1f} s of future sound; use"
+                " `apollo-model restore`, or an Apollo network trained with causal = true"
             )
         self._network = network
         self._channels = channels

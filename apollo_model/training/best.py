@@ -7,7 +7,7 @@ from typing import Any
 
 from apollo_data.settings import Settings, settings_toml
 from apollo_model.checkpoint.formats import save_network
-from apollo_model.network.apollo import Apollo
+from apollo_model.network.network import Network
 from apollo_model.training.hooks import Scores
 from apollo_model.training.validation import is_better
 
@@ -57,7 +57,7 @@ class BestNetworks:
         self.kept.insert(place, new)
         return place
 
-    def write(self, network: Apollo, place: int, scores: Scores) -> None:
+    def write(self, network: Network, place: int, scores: Scores) -> None:
         """Write the network that has just taken `place`, and delete the one that fell out."""
         new = self.kept[place]
         metadata = {

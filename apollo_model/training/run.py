@@ -16,9 +16,10 @@ from apollo_data.settings import Settings
 from apollo_data.shards import find_shards
 from apollo_data.storage import folder_lock
 from apollo_model.checkpoint.formats import load_network
+from apollo_model.checkpoint.kinds import kind_of
 from apollo_model.dataset import LiveMixDataset, PairDataset, PairLoader, ShardDataset
-from apollo_model.network.apollo import Apollo
 from apollo_model.network.memory import keep_freed_memory
+from apollo_model.network.network import Network
 from apollo_model.training.distributed import World, join_world
 from apollo_model.training.guards import check_crop, check_shards, explained
 from apollo_model.training.hooks import Observer, RunStart, Scores
@@ -143,13 +144,14 @@ def _find_state(out: Path, world: World, console: Console, fresh: bool) -> dict[
 
 def _starting_point(
     settings: Settings, init: str | None, state: dict[str, Any] | None
-) -> tuple[Settings, Apollo | None]:
+) -> tuple[Settings, Network | None]:
     """Return the settings with the network's true size, and the network to begin with."""
     if state is not None and state["identity"]["init"]:
         size, network = state["network"], None
+        kind = state["identity"]["settings"]["network"].get("kind", "apollo")
     elif state is None and init is not None:
         network = load_network(init)
-        size = network.settings
+        size, kind = network.settings, kind_of(network)
     else:
         return settings, None
     if size["sample_rate"] != settings.sample_rate:
@@ -157,9 +159,7 @@ def _starting_point(
             f"{init}: works at {size['sample_rate']} Hz, the pipeline at {settings.sample_rate} Hz"
         )
     sizes = {name: value for name, value in size.items() if name != "sample_rate"}
-    return settings.model_copy(
-        update={"network": type(settings.network).model_validate(sizes)}
-    ), network
+    return settings.model_copy(update={"network": type(settings.network).of(kind, sizes)}), network
 
 
 class _Session:
@@ -188,7 +188,7 @@ class _Session:
                 check_shards(settings, dataset)
 
     def train(
-        self, state: dict[str, Any] | None, init: str | None, network: Apollo | None
+        self, state: dict[str, Any] | None, init: str | None, network: Network | None
     ) -> TrainingReport:
         """Start or go on, and tell how it ended."""
         settings, training, world = self._settings, self._settings.training, self._world

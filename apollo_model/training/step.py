@@ -15,18 +15,14 @@ from torch import Tensor, nn
 
 from apollo_data.errors import DataError
 from apollo_data.settings import Settings
+from apollo_model.checkpoint.kinds import KINDS
 from apollo_model.dataset import Pair
-from apollo_model.network.apollo import Apollo
-from apollo_model.network.discriminator import Discriminator
+from apollo_model.network.network import Network
 from apollo_model.network.precision import autocast, choose_training_dtype
+from apollo_model.training.adversary import Adversary, LeastSquares
 from apollo_model.training.distributed import World, without_averaging
-from apollo_model.training.losses import (
-    discriminator_loss,
-    feature_matching_loss,
-    generator_adversarial_loss,
-    spectral_loss,
-    waveform_loss,
-)
+from apollo_model.training.losses import spectral_loss, waveform_loss
+from apollo_model.training.wasserstein import Wasserstein
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 
@@ -68,11 +64,11 @@ class Trainer:
     Raises
     ------
     DataError
-        No term of the loss has a weight.
+        No term of the loss has a weight, or the adversary does not fit the network.
     """
 
     def __init__(
-        self, settings: Settings, world: World | None = None, network: Apollo | None = None
+        self, settings: Settings, world: World | None = None, network: Network | None = None
     ) -> None:
         training = settings.training
         if not any(training.loss.model_dump().values()):
@@ -86,9 +82,10 @@ class Trainer:
         self.network = (network or new_network(settings)).to(self.device).train()
         self.network.activation_checkpointing = training.activation_checkpointing
         self.optimisers = {GENERATOR: self._optimiser(self.network, GENERATOR)}
-        self.discriminator: Discriminator | None = None
-        if training.loss.adversarial or training.loss.feature_matching:
-            self.discriminator = Discriminator().to(self.device)
+        self.adversary = _new_adversary(settings)
+        self.discriminator: nn.Module | None = None
+        if self.adversary is not None:
+            self.discriminator = self.adversary.to(self.device).discriminator
             self.optimisers[DISCRIMINATOR] = self._optimiser(self.discriminator, DISCRIMINATOR)
         self.schedules = {
             name: torch.optim.lr_scheduler.StepLR(optimiser, training.decay_epochs, training.decay)
@@ -98,11 +95,11 @@ class Trainer:
         if training.compile:
             self.network.compile()
         self._restore = self.world.replicate(self.network)
-        if self.discriminator is not None:
-            self._judge = self.world.replicate(_Judgement(self.discriminator))
+        if self.adversary is not None:
+            self._judge = self.world.replicate(self.adversary)
 
     @property
-    def restorer(self) -> Apollo:
+    def restorer(self) -> Network:
         """The network to validate and keep: the average over the steps, if there is one."""
         return self.average.network if self.average else self.network
 
@@ -135,9 +132,10 @@ class Trainer:
         A network whose gradient is not finite is left as it was.
         """
         result = StepResult()
-        only_discriminator = (
-            self.discriminator is not None and self.steps < self.settings.discriminator_warmup_steps
-        )
+        only_discriminator = self._skips_network()
+        for module in (self.network, self.adversary):
+            if module is not None:
+                module.begin_step(self.steps * self.world.ranks + self.world.rank)
         # One batch: the discriminator judges the very estimate that the network learns from.
         share = len(batches) == 1 and not only_discriminator
         estimates = self._train_discriminator(batches, share, result)
@@ -145,6 +143,15 @@ class Trainer:
             self._train_generator(batches, estimates if share else None, result)
         self.steps += 1
         return result
+
+    def _skips_network(self) -> bool:
+        """Tell whether the step is one of the discriminator alone."""
+        training, step = self.settings, self.steps + 1
+        if self.adversary is None:
+            return False
+        if step <= training.discriminator_warmup_steps:
+            return True
+        return (step - training.discriminator_warmup_steps) % training.discriminator_steps != 0
 
     def _train_discriminator(
         self, batches: Sequence[Pair], share: bool, result: StepResult
@@ -160,7 +167,8 @@ class Trainer:
                 with torch.set_grad_enabled(share):
                     estimate = (self._restore if share else self.network)(coded)
                 with without_averaging(self._judge, not last):
-                    loss = self._judge(estimate.detach(), clean, number == 0) / len(batches)
+                    judged = self._judge(estimate.detach(), clean, coded, number == 0)
+                    loss = judged / len(batches)
                     loss.backward()
             total += loss.detach()
             if share:
@@ -180,7 +188,7 @@ class Trainer:
             with without_averaging(self._restore, not last):
                 with self._autocast():
                     estimate = estimates[number] if estimates else self._restore(coded)
-                    terms = self._generator_terms(estimate, clean, number == 0)
+                    terms = self._generator_terms(estimate, clean, coded, number == 0)
                     total = torch.stack(list(terms.values())).sum() / len(batches)
                 total.backward()
             for name, value in {**terms, GENERATOR: total * len(batches)}.items():
@@ -192,19 +200,14 @@ class Trainer:
         if self.average:
             self.average.update(self.network)
 
-    def _generator_terms(self, estimate: Tensor, clean: Tensor, first: bool) -> dict[str, Tensor]:
+    def _generator_terms(
+        self, estimate: Tensor, clean: Tensor, coded: Tensor, first: bool
+    ) -> dict[str, Tensor]:
         """Return the weighted terms of the generator's loss; only those with a weight."""
         weights = self.settings.loss
         terms: dict[str, Tensor] = {}
-        if self.discriminator is not None:
-            self.discriminator.train(first)
-            fake_scores, fake_features = self.discriminator(estimate)
-            self.discriminator.eval()
-            with torch.no_grad():
-                _, real_features = self.discriminator(clean)
-            terms["adversarial"] = weights.adversarial * generator_adversarial_loss(fake_scores)
-            matching = feature_matching_loss(fake_features, real_features)
-            terms["feature_matching"] = weights.feature_matching * matching
+        if self.adversary is not None:
+            terms = self.adversary.generator_terms(estimate, clean, coded, first)
         if weights.reconstruction:
             terms["reconstruction"] = weights.reconstruction * spectral_loss(estimate, clean)
         if weights.waveform:
@@ -264,13 +267,13 @@ class Average:
     first weights are forgotten.
     """
 
-    def __init__(self, network: Apollo, decay: float) -> None:
+    def __init__(self, network: Network, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self._decay = decay
         self._updates = 0
 
     @torch.no_grad()
-    def update(self, network: Apollo) -> None:
+    def update(self, network: Network) -> None:
         """Take in the network's weights."""
         decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
         self._updates += 1
@@ -288,26 +291,21 @@ class Average:
         self.network.load_state_dict(state["weights"])
 
 
-class _Judgement(nn.Module):
-    """The discriminator and its loss as one module, whose gradients are averaged together."""
-
-    def __init__(self, discriminator: Discriminator) -> None:
-        super().__init__()
-        self.discriminator = discriminator
-
-    def forward(self, estimate: Tensor, clean: Tensor, first: bool) -> Tensor:
-        """Return the discriminator's loss.
-
-        In training mode spectral normalisation takes a step of its power iteration. It takes
-        one in each update, at its first batch, however many batches there are.
-        """
-        self.discriminator.train(first)
-        real, _ = self.discriminator(clean)
-        self.discriminator.eval()
-        fake, _ = self.discriminator(estimate)
-        return discriminator_loss(fake, real)
+def _new_adversary(settings: Settings) -> Adversary | None:
+    training = settings.training
+    if not (training.loss.adversarial or training.loss.feature_matching):
+        return None
+    if training.adversary == "wgan_gp":
+        if settings.network.kind != "srgan":
+            raise DataError(
+                "training.adversary: wgan_gp is the critic of an SR-GAN network; set "
+                'network.kind = "srgan", or adversary = "lsgan"'
+            )
+        return Wasserstein(settings)
+    return LeastSquares(training.loss)
 
 
-def new_network(settings: Settings) -> Apollo:
-    """Return a network of the settings' size, with random weights."""
-    return Apollo(sample_rate=settings.sample_rate, **settings.network.model_dump())
+def new_network(settings: Settings) -> Network:
+    """Return a network of the settings' kind and size, with random weights."""
+    kind = KINDS[settings.network.kind]
+    return kind.network(sample_rate=settings.sample_rate, **settings.network.size)

@@ -14,7 +14,7 @@ from apollo_data.errors import DataError
 from apollo_model import evaluation
 from apollo_model.dataset import ShardDataset
 from apollo_model.evaluation.metrics import is_silent
-from apollo_model.network.apollo import Apollo
+from apollo_model.network.network import Network
 from apollo_model.training.distributed import World
 from apollo_model.training.hooks import Scores
 
@@ -81,7 +81,7 @@ class Validation:
         return bool(finite) and not is_silent(clean)
 
     @torch.inference_mode()
-    def score(self, network: Apollo | None, should_stop: Callable[[], bool]) -> Scores:
+    def score(self, network: Network | None, should_stop: Callable[[], bool]) -> Scores:
         """Return the mean scores of a network, or of what goes in without one.
 
         A network that gives values which are not finite has NaN for its scores.
@@ -110,7 +110,7 @@ class Validation:
         rows = [every[place] for place in range(len(self._pairs))]
         return {name: float(np.mean([row[name] for row in rows])) for name in self._metrics}
 
-    def _score_pair(self, network: Apollo | None, pair: int) -> dict[str, float]:
+    def _score_pair(self, network: Network | None, pair: int) -> dict[str, float]:
         coded, clean = self.dataset[pair]
         estimate = coded
         if network is not None:

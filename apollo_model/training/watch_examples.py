@@ -12,7 +12,7 @@ from torch import Tensor
 
 from apollo_data.console import Console
 from apollo_data.storage import whole_file
-from apollo_model.network.apollo import Apollo
+from apollo_model.network.network import Network
 from apollo_model.training.guarded import without_ending_the_run
 from apollo_model.training.hooks import Observer, RunStart, ValidationRecord
 from apollo_model.training.spectrogram import draw_spectrograms
@@ -132,7 +132,7 @@ def choose_pairs(start: RunStart) -> list[int]:
 
 
 @torch.inference_mode()
-def _restored(network: Apollo, coded: Tensor) -> Tensor:
+def _restored(network: Network, coded: Tensor) -> Tensor:
     was_training = network.training
     network.eval()
     try:
