@@ -14,6 +14,7 @@ NAME = "scores_by_bitrate"
 
 _PANEL_INCHES = (4.6, 4.0)
 _DODGE = 0.06
+_COLOURS = ("C0", "C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")  # without grey
 
 
 def write_figures(folder: Path, summary: dict[str, Any]) -> list[Path]:
@@ -34,7 +35,10 @@ def write_figures(folder: Path, summary: dict[str, Any]) -> list[Path]:
         for panel, metric in zip(panels, there, strict=True):
             _draw(panel, summary, metric.name)
             panel.set_ylabel(metric.heading)
-        panels[0].legend(fontsize=8)
+        # Not every system has a point in every panel: one legend for all of them, below.
+        shown = [panel.get_legend_handles_labels() for panel in panels]
+        legend = {name: handle for own in shown for handle, name in zip(*own, strict=True)}
+        figure.legend(legend.values(), legend, loc="outside lower center", ncols=4, fontsize=8)
         paths = []
         for suffix, extra in (("png", {"dpi": 150}), ("svg", {"metadata": {"Date": None}})):
             content = io.BytesIO()
@@ -44,6 +48,12 @@ def write_figures(folder: Path, summary: dict[str, Any]) -> list[Path]:
                 temporary.write_bytes(content.getvalue())
             paths.append(path)
     return paths
+
+
+def _colour(number: int, name: str, published: bool) -> str:
+    if name == CODEC:
+        return "black"
+    return ("0.45", "0.7")[number % 2] if published else _COLOURS[(number - 1) % len(_COLOURS)]
 
 
 def _draw(panel: Any, summary: dict[str, Any], metric: str) -> None:
@@ -75,7 +85,7 @@ def _draw(panel: Any, summary: dict[str, Any], metric: str) -> None:
             markersize=4,
             capsize=2,
             linestyle="--" if published else "-",
-            color=f"C{number % 10}" if name != CODEC else "0.4",
+            color=_colour(number, name, published),
         )
     panel.set_xticks(range(len(cases)), cases, rotation=45 if len(cases) > 7 else 0)
     plain = all(case.replace(".", "", 1).isdigit() for case in cases)
