@@ -1,6 +1,6 @@
-"""The published network in its plain form, channels first: what ours is timed beside.
+"""The published network in its plain form, channels first; our network is timed against it.
 
-It has the published parameter names, so that both networks can hold the same weights.
+Both have the published parameter names, so they can hold the same weights.
 """
 
 import torch
@@ -17,9 +17,8 @@ _GAIN_EPS = torch.finfo(torch.float32).eps
 class PublishedApollo(nn.Module):
     """(batch, channels, samples) in, the same shape out; weights copied from `like`.
 
-    Features lie as (items, bands, N, frames), 1x1 convolutions are `nn.Conv1d`, every band has
-    its own norm and convolution, and every operation is one of torch's: shared `Apollo` computes
-    the same values.
+    Features lie as (items, bands, N, frames), 1x1 convolutions are `nn.Conv1d`, and every band has
+    its own norm and convolution. The values are those of `Apollo`.
     """
 
     def __init__(self, like: Apollo) -> None:

@@ -102,7 +102,7 @@ def test_bad_clips_are_replaced_and_counted(damaged: Path, shards: Path) -> None
     loader = PairLoader(live(damaged, length=12, as_stored=True), 3, workers=1)
     loader._batches.order = lambda: np.arange(12)  # type: ignore[method-assign]
     assert torch.equal(torch.cat([coded for coded, _ in loader]), batch.whole[0])
-    assert loader._dataset.skipped == dataset.skipped
+    assert loader.dataset.skipped == dataset.skipped
 
 
 def classes_of(dataset: LiveMixDataset, index: int) -> set[str]:
