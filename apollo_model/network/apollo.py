@@ -56,11 +56,6 @@ class Apollo(Network):
     causal : bool
         The convolutions over time see past frames only (the STFT half a window of future).
 
-    Attributes
-    ----------
-    activation_checkpointing : bool
-        Keep only the layers' inputs for the backward pass: less memory, more time.
-
     Raises
     ------
     ValueError
