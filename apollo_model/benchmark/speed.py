@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from apollo_data.errors import ToolError
 from apollo_model.network.apollo import BANDS
-from apollo_model.network.network import Network
+from apollo_model.network.base import Network
 
 _FRAMES = 101  # of 1 s
 _MATMUL_RUNS = 5

@@ -22,14 +22,14 @@ from apollo_data.storage import whole_file
 from apollo_model.checkpoint.find_weights import Choice, FoundWeights, choose, find_networks
 from apollo_model.checkpoint.hub import fetch_checkpoint, is_hub_name
 from apollo_model.checkpoint.kinds import KINDS, NetworkKind, build, kind_of
-from apollo_model.checkpoint.plain_values import plain_texts
-from apollo_model.checkpoint.training_state import (
+from apollo_model.checkpoint.our_training_states import (
     is_training_state,
     network_settings,
     state_texts,
 )
+from apollo_model.checkpoint.plain_values import plain_texts
 from apollo_model.checkpoint.unpickle import RefusedError, read_torch_file
-from apollo_model.network.network import Network
+from apollo_model.network.base import Network
 
 NETWORK_KEY = "network"
 """Metadata entry with the network's settings as JSON."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from apollo_model.network.apollo import BANDS, Apollo
-from apollo_model.network.network import Network
+from apollo_model.network.base import Network
 from apollo_model.network.srgan import BINS, SrGan
 
 _SAMPLE_RATE = 44100

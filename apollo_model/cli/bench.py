@@ -10,10 +10,10 @@ import typer
 from apollo_data.cli.options import Json
 from apollo_data.console import Console
 from apollo_model.benchmark.speed import Benchmark, measure
-from apollo_model.checkpoint.prepare import load_prepared
+from apollo_model.checkpoint.prepared_network import load_prepared
 from apollo_model.cli.options import Device, Dtype, DtypeName
 from apollo_model.network.apollo import Apollo
-from apollo_model.network.network import Network
+from apollo_model.network.base import Network
 from apollo_model.network.precision import choose_device, choose_dtype, prepare_network
 
 _RUNS = {"cpu": 10, "cuda": 1000}

@@ -11,8 +11,8 @@ from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.settings import load_settings
 from apollo_model.cli.options import Device
-from apollo_model.evaluation.score import evaluate as run_evaluation
-from apollo_model.evaluation.score import read_speeds
+from apollo_model.evaluation.score_systems import evaluate as run_evaluation
+from apollo_model.evaluation.score_systems import read_speeds
 from apollo_model.evaluation.summary import without_results
 from apollo_model.evaluation.tables import all_tables
 from apollo_model.network.precision import choose_device

@@ -11,7 +11,7 @@ import typer
 from apollo_data.cli.options import Json, Quiet
 from apollo_data.console import Console, one_line
 from apollo_model.checkpoint.hub import PUBLISHED
-from apollo_model.checkpoint.prepare import load_prepared
+from apollo_model.checkpoint.prepared_network import load_prepared
 from apollo_model.cli.options import Checkpoint, Device, Dtype, DtypeName, parse_bytes
 from apollo_model.restore.files import (
     FAILED,

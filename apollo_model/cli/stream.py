@@ -9,7 +9,7 @@ import typer
 from apollo_data.cli.options import Quiet
 from apollo_data.console import Console
 from apollo_data.errors import DataError
-from apollo_model.checkpoint.prepare import load_prepared
+from apollo_model.checkpoint.prepared_network import load_prepared
 from apollo_model.cli.options import Device, Dtype, DtypeName
 from apollo_model.restore.pipe import restore_pipe
 

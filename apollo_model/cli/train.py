@@ -12,7 +12,7 @@ from apollo_model.cli.options import Device
 from apollo_model.training.overfit import overfit_one_batch
 from apollo_model.training.run import TrainingReport
 from apollo_model.training.run import train as run_training
-from apollo_model.training.watch import watchers
+from apollo_model.training.watch.watchers import watchers
 
 
 def register(app: typer.Typer) -> None:

@@ -17,8 +17,8 @@ from apollo_data.console import Console
 from apollo_data.storage import key_of, whole_file, write_text
 from apollo_model.evaluation.pairs import Pair, PairList, choose_evenly
 from apollo_model.evaluation.rows import SystemRows
+from apollo_model.evaluation.score_pair import clip_audio
 from apollo_model.evaluation.systems.system import CODEC, System
-from apollo_model.evaluation.work import clip_audio
 
 INDEX = "clips.json"
 _WORST_SHARE = 4  # one clip of so many is one of the worst

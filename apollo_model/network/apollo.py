@@ -15,14 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from apollo_model.network.blocks import WIDEST_FEATURES, in_blocks, on_cpu
-from apollo_model.network.network import Network
-from apollo_model.network.written_out import (
+from apollo_model.network.base import Network
+from apollo_model.network.cpu_training_passes import (
     NORM_EPS,
     ConvolutionFunction,
     RoformerFunction,
     written_out_serves,
 )
+from apollo_model.network.frame_blocks import WIDEST_FEATURES, in_blocks, on_cpu
 
 BANDS = 80
 HEADS = 8

@@ -5,7 +5,7 @@ import contextlib
 import torch
 
 from apollo_data.errors import ToolError
-from apollo_model.network.network import Network
+from apollo_model.network.base import Network
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

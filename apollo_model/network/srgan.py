@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from apollo_data.random_streams import generator
-from apollo_model.network.network import Network
+from apollo_model.network.base import Network
 
 WINDOW = 2048
 HOP = 512

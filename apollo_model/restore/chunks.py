@@ -17,8 +17,8 @@ import torch
 from apollo_data.audio.files import Samples
 from apollo_data.errors import DataError
 from apollo_model.network.apollo import BANDS
-from apollo_model.network.blocks import WIDEST_FEATURES, block_frames
-from apollo_model.network.network import Network
+from apollo_model.network.base import Network
+from apollo_model.network.frame_blocks import WIDEST_FEATURES, block_frames
 from apollo_model.network.srgan import BINS, SrGan
 
 # Memory of a frame, measured on a CPU: the features, the result of a convolution (a causal one

@@ -16,9 +16,9 @@ from apollo_data.disk_space import require_free_space, telling_full_disk
 from apollo_data.errors import AudioError, DataError
 from apollo_data.storage import folder_lock, key_of, remove_partials
 from apollo_data.workspace.temporary_folders import scratch_folder
-from apollo_model.checkpoint.identity import network_key
+from apollo_model.checkpoint.network_identity import network_key
+from apollo_model.network.base import Network
 from apollo_model.network.memory import return_large_blocks
-from apollo_model.network.network import Network
 from apollo_model.restore.audio_in import (
     OpenedAudio,
     missing_seconds,

@@ -5,7 +5,7 @@ import os
 
 from apollo_data.console import Console
 from apollo_data.errors import DataError
-from apollo_model.network.network import Network
+from apollo_model.network.base import Network
 from apollo_model.restore.pcm import PcmReader, PcmWriter, RealTimeWatch
 from apollo_model.restore.streaming import StreamingRestorer
 

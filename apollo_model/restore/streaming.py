@@ -7,7 +7,7 @@ from torch import Tensor
 from apollo_data.audio.files import Samples
 from apollo_data.errors import DataError
 from apollo_model.network.apollo import Apollo, Memory
-from apollo_model.network.network import Network
+from apollo_model.network.base import Network
 
 _KEPT_HOPS = 2  # before the next frame's centre: its own hop, and one that mirrors the end
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from apollo_data.storage import whole_file
-from apollo_model.training.hooks import Scores
+from apollo_model.training.observers import Scores
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from apollo_data.console import Console
 from apollo_data.settings import Settings
 from apollo_model.dataset import Pair, PairLoader, to_float
 from apollo_model.training.bad_steps import BadSteps
-from apollo_model.training.best import BestNetworks
+from apollo_model.training.best_networks import BestNetworks
 from apollo_model.training.distributed import World
 from apollo_model.training.history import EpochReport, MeanLosses, write_history
-from apollo_model.training.hooks import Observer, Scores, StepRecord, ValidationRecord
-from apollo_model.training.signals import StopWish
-from apollo_model.training.state import StateFiles
+from apollo_model.training.observers import Observer, Scores, StepRecord, ValidationRecord
+from apollo_model.training.state_files import StateFiles
 from apollo_model.training.step import GENERATOR, StepResult, Trainer
+from apollo_model.training.stop_signals import StopWish
 from apollo_model.training.validation import Stopped, Validation
 
 

@@ -12,8 +12,8 @@ from apollo_model.checkpoint.formats import load_network
 from apollo_model.dataset import to_float
 from apollo_model.dataset.batch import collate_pairs
 from apollo_model.evaluation.metrics import is_silent, si_snr
+from apollo_model.network.base import Network
 from apollo_model.network.memory import keep_freed_memory
-from apollo_model.network.network import Network
 from apollo_model.network.precision import choose_device
 from apollo_model.training.distributed import World
 from apollo_model.training.guards import check_crop, explained

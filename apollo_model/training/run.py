@@ -18,16 +18,16 @@ from apollo_data.storage import folder_lock
 from apollo_model.checkpoint.formats import load_network
 from apollo_model.checkpoint.kinds import kind_of
 from apollo_model.dataset import LiveMixDataset, PairDataset, PairLoader, ShardDataset
+from apollo_model.network.base import Network
 from apollo_model.network.memory import keep_freed_memory
-from apollo_model.network.network import Network
 from apollo_model.training.distributed import World, join_world
 from apollo_model.training.guards import check_crop, check_shards, explained
-from apollo_model.training.hooks import Observer, RunStart, Scores
-from apollo_model.training.identity import refuse_other_run, run_identity
 from apollo_model.training.loop import Run
-from apollo_model.training.signals import StopWish, stop_wish
-from apollo_model.training.state import StateFiles
+from apollo_model.training.observers import Observer, RunStart, Scores
+from apollo_model.training.run_identity import refuse_other_run, run_identity
+from apollo_model.training.state_files import StateFiles
 from apollo_model.training.step import Trainer
+from apollo_model.training.stop_signals import StopWish, stop_wish
 from apollo_model.training.validation import Stopped, Validation
 
 

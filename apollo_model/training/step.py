@@ -17,12 +17,12 @@ from apollo_data.errors import DataError
 from apollo_data.settings import Settings
 from apollo_model.checkpoint.kinds import KINDS
 from apollo_model.dataset import Pair
-from apollo_model.network.network import Network
+from apollo_model.network.base import Network
 from apollo_model.network.precision import autocast, choose_training_dtype
-from apollo_model.training.adversary import Adversary, LeastSquares
 from apollo_model.training.distributed import World, without_averaging
+from apollo_model.training.least_squares_adversary import Adversary, LeastSquares
 from apollo_model.training.losses import spectral_loss, waveform_loss
-from apollo_model.training.wasserstein import Wasserstein
+from apollo_model.training.wasserstein_adversary import Wasserstein
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 

@@ -14,9 +14,9 @@ from apollo_data.errors import DataError
 from apollo_model import evaluation
 from apollo_model.dataset import ShardDataset
 from apollo_model.evaluation.metrics import is_silent
-from apollo_model.network.network import Network
+from apollo_model.network.base import Network
 from apollo_model.training.distributed import World
-from apollo_model.training.hooks import Scores
+from apollo_model.training.observers import Scores
 
 Metric = Callable[[Tensor, Tensor], float]
 """A score of (estimate, clean), each (2, samples) on the CPU."""

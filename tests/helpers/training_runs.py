@@ -12,7 +12,7 @@ import torch._dynamo  # the first optimiser would, in every child anew
 
 from apollo_data.console import Console
 from apollo_data.settings import Settings
-from apollo_model.training.hooks import Observer, StepRecord, ValidationRecord
+from apollo_model.training.observers import Observer, StepRecord, ValidationRecord
 from apollo_model.training.run import TrainingReport, train
 
 QUIET = Console(quiet=True)

@@ -10,7 +10,7 @@ from apollo_model.network.apollo import Apollo
 from apollo_model.network.discriminator import SLOPE, STRIDES, WINDOWS, Discriminator
 from apollo_model.network.srgan import SrGan
 from apollo_model.training.step import new_network
-from apollo_model.training.wasserstein import PENALTY_WEIGHT
+from apollo_model.training.wasserstein_adversary import PENALTY_WEIGHT
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 

@@ -23,7 +23,7 @@ from apollo_data.shards import clips as clips_module
 from apollo_data.workspace.folder import WorkFolder
 from apollo_data.workspace.manifest import read_manifest, write_manifest
 from apollo_model.dataset import ShardDataset
-from apollo_model.evaluation.score import evaluate
+from apollo_model.evaluation.score_systems import evaluate
 from apollo_model.evaluation.tables import score_tables
 
 QUIET = Console(quiet=True)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from apollo_data.errors import ApolloError
 from apollo_model.checkpoint.formats import load_network, read_metadata
-from apollo_model.checkpoint.identity import network_key
+from apollo_model.checkpoint.network_identity import network_key
 from apollo_model.cli import app
 
 

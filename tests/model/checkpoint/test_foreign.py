@@ -25,7 +25,7 @@ import torch
 
 from apollo_data.errors import DataError
 from apollo_model.checkpoint.formats import load_checkpoint, load_network
-from apollo_model.checkpoint.identity import network_key
+from apollo_model.checkpoint.network_identity import network_key
 from apollo_model.network.apollo import Apollo
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "checkpoints"

@@ -5,7 +5,7 @@ import copy
 import torch
 from helpers.small_networks import loud_network
 
-from apollo_model.checkpoint.identity import network_key
+from apollo_model.checkpoint.network_identity import network_key
 from apollo_model.network.precision import prepare_network
 
 

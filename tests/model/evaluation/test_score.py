@@ -19,7 +19,7 @@ from apollo_model.checkpoint.formats import save_network
 from apollo_model.cli import app
 from apollo_model.evaluation.metrics.clip import available_metrics
 from apollo_model.evaluation.pairs import list_pairs
-from apollo_model.evaluation.score import evaluate
+from apollo_model.evaluation.score_systems import evaluate
 from apollo_model.evaluation.tables import all_tables, score_tables
 from apollo_model.network.apollo import Apollo
 

@@ -145,7 +145,7 @@ def test_blocks_of_frames_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     audio = noise(1, 1, 30 * 441)
     in_blocks = []
     for frames in (7, 1000):
-        monkeypatch.setattr("apollo_model.network.blocks.MOST_BLOCK_FRAMES", frames)
+        monkeypatch.setattr("apollo_model.network.frame_blocks.MOST_BLOCK_FRAMES", frames)
         in_blocks.append(network(audio))
     torch.testing.assert_close(*in_blocks, atol=1e-6, rtol=1e-5)
 

@@ -15,7 +15,7 @@ from apollo_data.settings import load_settings
 from apollo_model.checkpoint import load_network, save_network
 from apollo_model.checkpoint.convert import convert_checkpoint
 from apollo_model.checkpoint.describe import describe_checkpoint
-from apollo_model.checkpoint.identity import network_key
+from apollo_model.checkpoint.network_identity import network_key
 from apollo_model.cli import app
 from apollo_model.network.precision import prepare_network
 from apollo_model.network.srgan import BINS, HOP, LOST_FRAMES, SrGan

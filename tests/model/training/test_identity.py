@@ -11,7 +11,7 @@ from apollo_data.errors import DataError
 from apollo_data.pipeline import build_h5
 from apollo_data.settings import Settings
 from apollo_data.workspace.folder import WorkFolder
-from apollo_model.training.identity import refuse_other_run, run_identity
+from apollo_model.training.run_identity import refuse_other_run, run_identity
 
 
 def identity(settings: Settings, per_step: int = 1) -> dict[str, object]:

@@ -14,7 +14,11 @@ from apollo_data.settings import Settings, parse_settings
 from apollo_model.checkpoint import load_network
 from apollo_model.network.srgan import SrGan
 from apollo_model.training.step import Trainer
-from apollo_model.training.wasserstein import PENALTY_WEIGHT, Wasserstein, gradient_penalty
+from apollo_model.training.wasserstein_adversary import (
+    PENALTY_WEIGHT,
+    Wasserstein,
+    gradient_penalty,
+)
 
 SIZE = {"planes": 2, "feature_dim": 8, "rows": 2}
 LOSS = {"adversarial": 0.01, "feature_matching": 0, "reconstruction": 1}
@@ -81,7 +85,7 @@ def test_the_loss_is_the_distance_and_the_penalty(monkeypatch: pytest.MonkeyPatc
     equal = adversary(clean, clean, coded, True)
     assert float(equal.detach()) == pytest.approx(PENALTY_WEIGHT * float(penalty), rel=1e-4)
     monkeypatch.setattr(
-        "apollo_model.training.wasserstein.gradient_penalty", lambda *_: torch.zeros(())
+        "apollo_model.training.wasserstein_adversary.gradient_penalty", lambda *_: torch.zeros(())
     )
     distance = critic(fake, fake).mean() - critic(real, fake).mean()
     found = adversary(coded, clean, coded, True)

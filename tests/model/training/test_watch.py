@@ -21,15 +21,15 @@ from torch.utils.tensorboard import SummaryWriter
 from apollo_data.console import Console
 from apollo_data.settings import load_settings, settings_toml
 from apollo_model.checkpoint.formats import load_network, read_metadata
-from apollo_model.checkpoint.identity import network_key
-from apollo_model.training.guarded import without_ending_the_run
-from apollo_model.training.hooks import StepRecord
+from apollo_model.checkpoint.network_identity import network_key
+from apollo_model.training.observers import StepRecord
 from apollo_model.training.run import train
-from apollo_model.training.watch import watchers
-from apollo_model.training.watch_board import Board
-from apollo_model.training.watch_curves import MeanCurve
-from apollo_model.training.watch_metrics import MetricsLog, read_metrics
-from apollo_model.training.watch_progress import ProgressDetail
+from apollo_model.training.watch.curves import MeanCurve
+from apollo_model.training.watch.may_fail import without_ending_the_run
+from apollo_model.training.watch.metrics_csv import MetricsLog, read_metrics
+from apollo_model.training.watch.progress_bar import ProgressDetail
+from apollo_model.training.watch.tensorboard_log import Board
+from apollo_model.training.watch.watchers import watchers
 
 QUIET = Console(quiet=True)
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -149,7 +149,7 @@ from pathlib import Path
 from apollo_data.console import Console
 from apollo_data.settings import load_settings
 from apollo_model.training.run import train
-from apollo_model.training.watch import watchers
+from apollo_model.training.watch.watchers import watchers
 config, shards, out = map(Path, sys.argv[1:])
 console = Console(quiet=True)
 train(load_settings(config), shards, out, console, device="cpu", observers=watchers(console))

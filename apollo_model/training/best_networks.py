@@ -7,8 +7,8 @@ from typing import Any
 
 from apollo_data.settings import Settings, settings_toml
 from apollo_model.checkpoint.formats import save_network
-from apollo_model.network.network import Network
-from apollo_model.training.hooks import Scores
+from apollo_model.network.base import Network
+from apollo_model.training.observers import Scores
 from apollo_model.training.validation import is_better
 
 

@@ -1,7 +1,9 @@
 """The adversary of the paper: discriminators with least-squares losses (paper, section II-C).
 
-Another adversary is another `Adversary`; `apollo_model.training.wasserstein` has SR-GAN's.
+`Adversary` is the base class; `wasserstein_adversary` has SR-GAN's.
 """
+
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ from apollo_model.training.losses import (
 )
 
 
-class Adversary(nn.Module):
+class Adversary(nn.Module, ABC):
     """A discriminator and its losses as one module, whose gradients are averaged together.
 
     Sounds are (batch, 2, samples). `first` says that a batch is the first one of its step.
@@ -27,15 +29,15 @@ class Adversary(nn.Module):
         """Prepare for a step: whatever is drawn at random in it follows from `number`."""
         del number
 
+    @abstractmethod
     def forward(self, estimate: Tensor, clean: Tensor, coded: Tensor, first: bool) -> Tensor:
         """Return the discriminator's loss; the estimate is detached."""
-        raise NotImplementedError
 
+    @abstractmethod
     def generator_terms(
         self, estimate: Tensor, clean: Tensor, coded: Tensor, first: bool
     ) -> dict[str, Tensor]:
         """Return the weighted terms of the network's loss."""
-        raise NotImplementedError
 
 
 class LeastSquares(Adversary):

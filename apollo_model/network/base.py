@@ -1,9 +1,11 @@
-"""What every restoration network has, whatever its kind."""
+"""The base class of all restoration networks."""
+
+from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """A network that restores coded sound: (batch, channels, samples) in, the same shape out.
 
     Attributes
@@ -28,24 +30,24 @@ class Network(nn.Module):
     activation_checkpointing: bool
 
     @property
+    @abstractmethod
     def settings(self) -> dict[str, int | bool]:
         """The constructor's arguments."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def context_frames(self) -> int:
         """STFT frames that an output frame depends on, on each side; a causal one's, before it."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def core(self) -> nn.Module:
         """The part that may compute in bfloat16; the rest stays float32."""
-        raise NotImplementedError
 
     def begin_step(self, number: int) -> None:
         """Prepare for a training step: whatever is drawn at random in it follows from `number`."""
         del number
 
+    @abstractmethod
     def forward(self, audio: Tensor) -> Tensor:
         """Restore `audio`, (batch, channels, samples) at `sample_rate`, to the same shape."""
-        raise NotImplementedError

@@ -11,7 +11,7 @@ from torch import Tensor
 from apollo_data.random_streams import generator
 from apollo_data.settings import Settings
 from apollo_model.network.srgan_critic import SrGanCritic
-from apollo_model.training.adversary import Adversary
+from apollo_model.training.least_squares_adversary import Adversary
 
 PENALTY_WEIGHT = 100.0
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from apollo_data.storage import whole_file, write_text
-from apollo_model.evaluation.figures import write_figures
 from apollo_model.evaluation.pairs import PairList
+from apollo_model.evaluation.plots import write_figures
 from apollo_model.evaluation.published import published_systems
 from apollo_model.evaluation.rows import SystemRows
 from apollo_model.evaluation.tables import all_tables, as_markdown, as_text

@@ -9,10 +9,10 @@ from typing import Any
 
 from apollo_data.console import Console
 from apollo_data.storage import whole_file
-from apollo_model.training.guarded import without_ending_the_run
-from apollo_model.training.hooks import Observer, RunStart, Scores, StepRecord, ValidationRecord
-from apollo_model.training.watch_metrics import FILE as METRICS
-from apollo_model.training.watch_metrics import read_metrics, step_values
+from apollo_model.training.observers import Observer, RunStart, Scores, StepRecord, ValidationRecord
+from apollo_model.training.watch.may_fail import without_ending_the_run
+from apollo_model.training.watch.metrics_csv import FILE as METRICS
+from apollo_model.training.watch.metrics_csv import read_metrics, step_values
 
 FILE = "curves.png"
 _MOST_POINTS = 1000

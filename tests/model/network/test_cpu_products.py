@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from apollo_model.network import products
-from apollo_model.network.products import NormedProduct, Product
+from apollo_model.network import cpu_products as products
+from apollo_model.network.cpu_products import NormedProduct, Product
 
 
 @pytest.mark.parametrize("packs", [True, False])

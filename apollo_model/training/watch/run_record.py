@@ -17,7 +17,7 @@ import torch
 import apollo_data
 from apollo_data.settings import settings_toml
 from apollo_data.storage import write_text
-from apollo_model.training.hooks import Observer, RunStart
+from apollo_model.training.observers import Observer, RunStart
 
 RECORD, SETTINGS = "run.json", "settings.toml"
 _PACKAGES = ("torch", "numpy", "scipy", "h5py", "torchmetrics", "soundfile", "safetensors")

@@ -1,8 +1,8 @@
 """Prepare a checkpoint for use: load it, move it to its device and type, compute its key."""
 
 from apollo_model.checkpoint.formats import load_network
-from apollo_model.checkpoint.identity import network_key
-from apollo_model.network.network import Network
+from apollo_model.checkpoint.network_identity import network_key
+from apollo_model.network.base import Network
 from apollo_model.network.precision import choose_device, choose_dtype, prepare_network
 
 

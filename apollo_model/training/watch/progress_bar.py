@@ -3,7 +3,7 @@
 import time
 
 from apollo_data.console import Console, time_text
-from apollo_model.training.hooks import Observer, RunStart, StepRecord
+from apollo_model.training.observers import Observer, RunStart, StepRecord
 from apollo_model.training.step import DISCRIMINATOR, GENERATOR
 
 _REFRESH_SECONDS = 0.2

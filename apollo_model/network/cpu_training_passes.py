@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from apollo_model.network.blocks import training_block_frames
-from apollo_model.network.products import NormedProduct, PlainProduct
+from apollo_model.network.cpu_products import NormedProduct, PlainProduct
+from apollo_model.network.frame_blocks import training_block_frames
 
 NORM_EPS = 1e-5
 

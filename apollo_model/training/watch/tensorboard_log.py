@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from torch.utils.tensorboard import SummaryWriter
 
 from apollo_data.console import Console
-from apollo_model.training.guarded import without_ending_the_run
-from apollo_model.training.hooks import Observer, RunStart, StepRecord, ValidationRecord
+from apollo_model.training.observers import Observer, RunStart, StepRecord, ValidationRecord
+from apollo_model.training.watch.may_fail import without_ending_the_run
 
 FOLDER = "tensorboard"
 

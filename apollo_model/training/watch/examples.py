@@ -12,10 +12,10 @@ from torch import Tensor
 
 from apollo_data.console import Console
 from apollo_data.storage import whole_file
-from apollo_model.network.network import Network
-from apollo_model.training.guarded import without_ending_the_run
-from apollo_model.training.hooks import Observer, RunStart, ValidationRecord
-from apollo_model.training.spectrogram import draw_spectrograms
+from apollo_model.network.base import Network
+from apollo_model.training.observers import Observer, RunStart, ValidationRecord
+from apollo_model.training.watch.may_fail import without_ending_the_run
+from apollo_model.training.watch.spectrogram import draw_spectrograms
 
 FOLDER = "examples"
 _CLIPS = 4

@@ -1,13 +1,13 @@
 """Everything that watches a run: progress, logs, pictures, curves and the run's record."""
 
 from apollo_data.console import Console
-from apollo_model.training.hooks import Observer
-from apollo_model.training.watch_board import Board
-from apollo_model.training.watch_curves import Curves
-from apollo_model.training.watch_examples import Examples
-from apollo_model.training.watch_metrics import MetricsLog
-from apollo_model.training.watch_progress import ProgressDetail
-from apollo_model.training.watch_record import RunRecord
+from apollo_model.training.observers import Observer
+from apollo_model.training.watch.curves import Curves
+from apollo_model.training.watch.examples import Examples
+from apollo_model.training.watch.metrics_csv import MetricsLog
+from apollo_model.training.watch.progress_bar import ProgressDetail
+from apollo_model.training.watch.run_record import RunRecord
+from apollo_model.training.watch.tensorboard_log import Board
 
 
 def watchers(console: Console) -> list[Observer]:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from apollo_model.network import Apollo, apollo, blocks
+from apollo_model.network import Apollo, apollo
+from apollo_model.network import frame_blocks as blocks
 
 
 def layer(causal: bool = False) -> nn.Module:

@@ -17,16 +17,16 @@ from apollo_data.parallel import parallel_map
 from apollo_data.storage import folder_lock, key_of, remove_partials, write_text
 from apollo_model.checkpoint.formats import save_network
 from apollo_model.evaluation.clips import keep_clips
-from apollo_model.evaluation.files import write_files
 from apollo_model.evaluation.metrics.clip import METRIC_NAMES, available_metrics
+from apollo_model.evaluation.output_files import write_files
 from apollo_model.evaluation.page import write_page
 from apollo_model.evaluation.pairs import PairList, list_pairs
 from apollo_model.evaluation.rows import SystemRows
+from apollo_model.evaluation.score_pair import SILENT, Job, Scored, score_pair, with_results_of_gpu
 from apollo_model.evaluation.summary import summarise
 from apollo_model.evaluation.systems import CODEC, Codec, System, choose_systems
 from apollo_model.evaluation.systems.network import NetworkSystem
-from apollo_model.evaluation.work import SILENT, Job, Scored, score_pair, with_results_of_gpu
-from apollo_model.network.network import Network
+from apollo_model.network.base import Network
 
 SCORES_VERSION = 1
 """Goes up when a metric changes, so that no old score is taken over."""

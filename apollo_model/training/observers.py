@@ -10,7 +10,7 @@ from pathlib import Path
 
 from apollo_data.settings import Settings
 from apollo_model.dataset import ShardDataset
-from apollo_model.network.network import Network
+from apollo_model.network.base import Network
 
 Scores = dict[str, float]
 """Means over the validation pairs by metric; NaN where one cannot be given."""

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from apollo_data.console import Console
 from apollo_data.storage import whole_file
-from apollo_model.training.hooks import Observer, RunStart, StepRecord
+from apollo_model.training.observers import Observer, RunStart, StepRecord
 
 FILE = "metrics.csv"
 _FIXED = ("step", "epoch", "seconds")
