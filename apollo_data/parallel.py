@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
@@ -63,7 +64,9 @@ def parallel_map(
     on_cluster = workers == WHOLE_CLUSTER
     ahead = _AHEAD_ON_CLUSTER if on_cluster else _AHEAD
     call = functools.partial(_call_in_version, function, __version__) if on_cluster else function
-    parallel = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch=ahead)
+    # Without a named folder joblib makes one in /dev/shm at once, which SIGKILL would leave behind.
+    memory = {"max_nbytes": None, "temp_folder": tempfile.gettempdir()}
+    parallel = joblib.Parallel(workers, return_as="generator", pre_dispatch=ahead, **memory)
     try:
         yield from parallel(joblib.delayed(call)(item) for item in items)
     except TerminatedWorkerError:

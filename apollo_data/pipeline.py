@@ -4,17 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from apollo_data.activity.stage import activity_origin, detect_activity
-from apollo_data.catalog.stage import make_catalog
+from apollo_data.catalog.source import find_tracks
 from apollo_data.codec.round_trip import require_encoders
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.mixing.plan import plan_mixes, plan_origin
+from apollo_data.mixing.unused import STAGE as UNUSED
+from apollo_data.mixing.unused import unused_songs
 from apollo_data.pairing.stage import PairingSettings, align_pairs
 from apollo_data.records import AlignedPair, StemActivity, Track
 from apollo_data.settings import Settings
 from apollo_data.shards.build import BuildReport, ShardPart, build_part, build_shards
 from apollo_data.sources.demo.songs import write_demo
-from apollo_data.sources.exclusions import Exclusions
 from apollo_data.storage import folder_lock
 from apollo_data.workspace.folder import WorkFolder
 from apollo_data.workspace.manifest import Header, Manifest, read_manifest
@@ -53,33 +54,18 @@ def prepare(
     return Prepared(tracks, activities, pairs)
 
 
-def find_tracks(
-    source: Path, work: WorkFolder, settings: Settings, workers: int, console: Console
-) -> Manifest[Track]:
-    """Read or make the catalog of `source`, which is as in `prepare`."""
-    has_catalog = source.is_file() or (source / work.tracks.name).is_file()
-    if has_catalog:
-        path = source if source.is_file() else source / work.tracks.name
-        return read_manifest(path, "tracks", Track)
-    return catalog_songs(source, work, settings, workers, console)
-
-
-def catalog_songs(
-    root: Path, work: WorkFolder, settings: Settings, workers: int, console: Console
-) -> Manifest[Track]:
-    """Make the catalog of a folder of songs; the working folder's exclusions are honoured."""
-    exclusions = Exclusions(work.read_exclusions())
-    rejects = work.reject_log(settings.strict)
-    about = (settings.catalog, exclusions, rejects)
-    return make_catalog(root, work.tracks, work.files, *about, workers, console)
-
-
 def plan_prepared(
     prepared: Prepared, work: WorkFolder, settings: Settings, console: Console
 ) -> dict[str, int]:
-    """Write the plan of all clips; return how many there are of each split."""
+    """Write the plan of all clips; return how many there are of each split.
+
+    Songs that no clip can be cut from get rows in rejects.jsonl.
+    """
     found = (prepared.tracks, prepared.activities, prepared.pairs)
-    return plan_mixes(*found, work.mixes, settings.for_plan(), console)
+    sizes = plan_mixes(*found, work.mixes, settings.for_plan(), console)
+    unused = unused_songs(prepared.tracks.rows, prepared.activities.rows, settings.for_plan())
+    work.reject_log().record([UNUSED], unused)
+    return sizes
 
 
 def build_h5(

@@ -4,6 +4,8 @@ import hashlib
 
 import numpy as np
 
+from apollo_data.file_names import to_bytes
+
 
 def generator(seed: int, stage: str, index: int = 0) -> np.random.Generator:
     """Return the generator of one item.
@@ -50,7 +52,7 @@ class GeneratorSeries:
 
 
 def _digest(seed: int, stage: str, index: int) -> bytes:
-    return hashlib.blake2b(f"{seed}\0{stage}\0{index}".encode(), digest_size=16).digest()
+    return hashlib.blake2b(to_bytes(f"{seed}\0{stage}\0{index}"), digest_size=16).digest()
 
 
 def stable_fraction(name: str) -> float:
@@ -61,5 +63,5 @@ def stable_fraction(name: str) -> float:
     >>> 0.0 <= stable_fraction("moisesdb/example") < 1.0
     True
     """
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    digest = hashlib.sha256(to_bytes(name)).digest()
     return int.from_bytes(digest[:8], "big") / 2.0**64

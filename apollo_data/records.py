@@ -57,7 +57,8 @@ class Levels:
 
     `peak` and `dc_offset` are linear with full scale 1.0, `rms_dbfs` is that of all channels
     together; `clipped_share` counts samples at full scale or above, `silent_share` frames of
-    10 ms below -70 dBFS.
+    10 ms below -70 dBFS. RMS and silence are those of what can be heard, above 20 Hz.
+    `cut_hertz` is the frequency at which the spectrum is cut off, if it is.
     """
 
     peak: float
@@ -65,13 +66,15 @@ class Levels:
     clipped_share: float
     dc_offset: float
     silent_share: float
+    cut_hertz: float | None = None
 
 
 @dataclass(frozen=True)
 class FileFacts:
     """What is known about one audio file; `problem` says why it cannot be used.
 
-    Size and modification time tell whether the row is still valid for the file.
+    Size and modification time tell whether the row is still valid for the file. `content` is a
+    digest of its decoded samples (of its bytes for a side of the user's own pairs).
     """
 
     path: str
@@ -82,6 +85,7 @@ class FileFacts:
     channels: int = 0
     seconds: float = 0.0
     levels: Levels | None = None
+    content: str | None = None
     sha256: str | None = None
     problem: str | None = None
 
@@ -332,3 +336,18 @@ class Rejection:
     stage: str
     reason: str
     detail: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that `check` has found.
+
+    `wrong` tells what makes the data set fail from what is merely worth knowing; leaving out
+    `exclude`, paths below the root or ids of songs, would mend it.
+    """
+
+    check: str
+    path: str
+    problem: str
+    wrong: bool = True
+    exclude: tuple[str, ...] = ()

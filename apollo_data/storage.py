@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from apollo_data.errors import BusyError, DataError
+from apollo_data.file_names import to_bytes
 
 _CHUNK_BYTES = 1 << 20
 PARTIAL_SUFFIX = ".partial"
@@ -117,7 +118,7 @@ def key_of(*parts: Any) -> str:
     True
     """
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(to_bytes(text)).hexdigest()
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Source activity detection (SAD): when a stem sounds.
+"""Source activity detection (SAD): choose and run the detector of a stem class.
 
 A detector is a function of (files, stem class, settings) that returns the active spans of
 the sum of the files. It reads them in blocks: memory is one block and a few numbers a frame.
@@ -29,11 +29,11 @@ HEEDED: dict[str, dict[str, Any]] = {
     "pydub": silence.HEEDED,
     "upstream": upstream.HEEDED,
 }
-"""Which settings play a part in each, by name, as pydantic's ``include`` takes them."""
+"""The settings that each detector uses, as pydantic's ``include`` takes them."""
 
 
 def detector_for(stem_class: str, settings: ActivitySettings) -> str:
-    """Return which of `DETECTORS` the settings mean for a stem class.
+    """Return the name of the detector that the settings choose for a stem class.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def detector_for(stem_class: str, settings: ActivitySettings) -> str:
 
 
 def heeded_settings(stem_class: str, settings: ActivitySettings) -> ActivitySettings:
-    """Return settings of which everything that plays no part for a stem class is the default.
+    """Return the settings with everything that the detector does not use set to its default.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def heeded_settings(stem_class: str, settings: ActivitySettings) -> ActivitySett
 def detect(
     files: Sequence[Path], stem_class: str, settings: ActivitySettings
 ) -> tuple[ActiveSpan, ...]:
-    """Return the active spans of the sum of `files` by the detector that the settings mean.
+    """Return the active spans of the sum of `files`, by the detector that the settings choose.
 
     The detector gets `heeded_settings` and no others.
 

@@ -28,7 +28,7 @@ HEEDED: dict[str, Any] = dict.fromkeys(
     ),
     True,
 )
-"""The settings that play a part."""
+"""The settings that this detector uses."""
 
 _LOUD_QUANTILE = 0.95
 _LOUD_RANGE_DB = 40.0
@@ -52,7 +52,7 @@ def detect(
     A span begins where the level rises above the onset threshold and reaches back and on
     to where it falls below the release threshold (hysteresis). Both are relative to the loud
     level, and lie above the file's hiss and above silence. Clicks are dropped, short rests
-    bridged, then short spans dropped. The stem class plays no part.
+    bridged, then short spans dropped. The stem class is not used.
     """
     levels = measure_levels(files, settings.frame_seconds)
     thresholds = thresholds_of(levels, settings)

@@ -17,7 +17,7 @@ def runs_of(active: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def hold(onset: npt.NDArray[np.bool_], release: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Keep the runs of `release` that hold at least one `onset`: a two-threshold gate.
+    """Keep the runs of `release` that have at least one `onset`: a two-threshold gate.
 
     Examples
     --------

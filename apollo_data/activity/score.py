@@ -1,4 +1,4 @@
-"""How well found spans match true ones, frame by frame."""
+"""Precision, recall and F1 of found spans against the true ones, frame by frame."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _FRAME_SECONDS = 0.01
 
 @dataclass(frozen=True)
 class FrameCounts:
-    """How many frames of 10 ms are active rightly, active wrongly, and missed.
+    """Numbers of frames of 10 ms: hits, false alarms and misses.
 
     A ratio whose denominator is zero is None: nothing was found, or there was nothing to find.
     """

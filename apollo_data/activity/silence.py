@@ -1,8 +1,8 @@
-"""Activity as what pydub does not call silence: the plain baseline.
+"""Activity by pydub's silence detection: a simple baseline.
 
-pydub wants a whole sound in memory. Here it gets one block at a time, and of the next block
-as much as its window needs; the silences of the blocks together are those of the whole. Its
-threshold is relative to the level of the whole sound, hence a first reading.
+pydub wants a whole sound in memory. Here it gets one block at a time, with as much of the next
+block as its window needs; together the blocks have the silences of the whole. Its threshold is
+relative to the level of the whole sound, so the file is read twice.
 """
 
 import math
@@ -22,7 +22,7 @@ from apollo_data.records import ActiveSpan
 from apollo_data.settings import ActivitySettings
 
 HEEDED: dict[str, Any] = {"min_gap_seconds": True, "pydub": True}
-"""The settings that play a part."""
+"""The settings that this detector uses."""
 
 _FULL_SCALE = 32768
 _STEP_MS = 10
@@ -36,7 +36,7 @@ def detect(
     """Return what `pydub.silence.detect_nonsilent` returns for the 16-bit sum of `files`.
 
     A window of `min_gap_seconds`, moved in steps of 10 ms, is silent if its RMS level lies
-    `threshold_db` or more below the level of the whole sound. The stem class plays no part.
+    `threshold_db` or more below the level of the whole sound. The stem class is not used.
     """
     rate = probe(files[0]).sample_rate
     window_ms = _STEP_MS * max(1, round(settings.min_gap_seconds * 1000 / _STEP_MS))

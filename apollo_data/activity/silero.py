@@ -1,8 +1,8 @@
-"""Activity as silero-vad hears it: a network that tells speech from everything else.
+"""Activity by silero-vad, a network that detects speech.
 
-The model comes out of the package's wheel. All but its recurrent cell sees one chunk at a
-time, so that hundreds of chunks go through it as the rows of one batch and the cell then
-runs over them in order: the same probabilities as chunk by chunk, five times as fast.
+The model is in the package's wheel. All its layers but one recurrent cell see one chunk at a
+time. So hundreds of chunks go through them as one batch, and then the cell runs over them in
+order: the same probabilities as chunk by chunk, five times as fast.
 torch is imported on first use only, and uses one thread.
 """
 
@@ -28,7 +28,7 @@ HEEDED: dict[str, Any] = {
     "min_gap_seconds": True,
     "silero": {"onset_probability", "release_probability", "min_speech_seconds"},
 }
-"""The settings that play a part."""
+"""The settings that this detector uses."""
 
 RATE = 16000
 CHUNK = 512
@@ -42,7 +42,7 @@ def detect(
 ) -> tuple[ActiveSpan, ...]:
     """Return the stretches of speech, with the same shortest span and rest as elsewhere.
 
-    The stem class plays no part; on anything but vocals there is little to hear.
+    The stem class is not used; the network finds little in anything but vocals.
     """
     meter = SpeechMeter(probe(files[0]).sample_rate)
     samples = 0

@@ -1,4 +1,4 @@
-"""The activity stage: active spans of every stem, kept as it goes, as activity.jsonl."""
+"""The activity stage: detect the active spans of every stem and write activity.jsonl."""
 
 import contextlib
 import dataclasses
@@ -82,8 +82,8 @@ def detect_activity(
         In a strict run, a stem cannot be read.
     """
     origin = activity_origin(tracks, settings)
-    if is_current(files.manifest, key_of(origin)):
-        rejects.check_earlier(STAGE)  # a run of an earlier version may have left stems out
+    if is_current(files.manifest, key_of(origin), tracks.root):
+        rejects.check_earlier(STAGE)  # an earlier version may have left stems out
         console.note("activity: nothing to do")
     else:
         rows, rejections = _detect_new(tracks, files, settings, rejects, workers, console)
@@ -116,7 +116,7 @@ def _detect_new(
     known = {
         row.key: row.spans
         for path in (files.manifest, files.part)
-        for row in kept_rows(path, "activity", StemActivity, tracks.root)
+        for row in kept_rows(path, "activity", StemActivity)
         if row.key
     }
     rows = {task: _row(task, known[task.key], settings) for task in tasks if task.key in known}

@@ -1,5 +1,6 @@
-"""One picture a song of what a detector found in it."""
+"""Draw one timeline per song of what a detector found in it."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,9 +8,13 @@ from apollo_data.activity.ground_truth import Truth, find_truth, has_truth
 from apollo_data.activity.timeline import SongTimeline, StemTimeline, draw_timeline
 from apollo_data.audio.files import files_of
 from apollo_data.console import Console
+from apollo_data.file_names import showable
 from apollo_data.parallel import parallel_map
 from apollo_data.records import StemActivity, Track
+from apollo_data.storage import key_of
 from apollo_data.workspace.manifest import Manifest
+
+_LONGEST_NAME_BYTES = 240
 
 
 def draw_timelines(
@@ -49,6 +54,10 @@ def _song(
         for row in rows
         if row.song == track.song and row.path in sources
     )
-    title = " - ".join(part for part in (track.artist, track.title) if part)
-    name = f"{track.song.replace('/', '_')}.png"
-    return SongTimeline(folder / name, title, stems) if stems else None
+    title = showable(" - ".join(part for part in (track.artist, track.title) if part))
+    return SongTimeline(folder / f"{_file_name(track.song)}.png", title, stems) if stems else None
+
+
+def _file_name(song: str) -> str:
+    name = song.replace("/", "_")
+    return name if len(os.fsencode(name)) <= _LONGEST_NAME_BYTES else key_of(song)[:32]

@@ -1,8 +1,8 @@
-"""Activity as the published preprocessing decides it, for comparison with its stores.
+"""Activity by the rule of the published preprocessing, for comparison with its stores.
 
 After `VAD` in github.com/JusperLee/Apollo-data-preprocess (musdb_preprocess.py, commit
 bb37a7b), which follows the BSRNN paper (arXiv 2209.15174, section IV-A). Three things in it
-look unmeant and are kept: a frame's power is a sum and not a mean, the last window that
+look unintended and are kept: a frame's power is a sum and not a mean, the last window that
 would fit is left out, and a file shorter than 9 s has no window at all.
 """
 
@@ -19,7 +19,7 @@ from apollo_data.records import ActiveSpan
 from apollo_data.settings import ActivitySettings
 
 HEEDED: dict[str, Any] = {}
-"""The settings that play a part: none."""
+"""The settings that this detector uses: none."""
 
 _RATE = 44100
 _FRAME = 441
@@ -38,7 +38,7 @@ def detect(
     The sound counts up to its last whole second, at 44.1 kHz and in stereo. A frame's power is
     the sum of its 2 x 441 squared samples. The threshold is the 15 % quantile of the powers
     above 1e-3; a window is active if more than half of its 600 frames are above the threshold.
-    Neither the stem class nor the settings play a part.
+    Neither the stem class nor the settings are used.
     """
     blocks = frame_blocks(files, _RATE, _FRAME)
     powers = np.concatenate([np.zeros(0), *(_frame_powers(block) for block in blocks)])

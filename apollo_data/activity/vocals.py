@@ -1,9 +1,8 @@
-"""Activity of vocals: energy decides, and where it is in doubt silero-vad is asked.
+"""Activity of vocals: by energy, and by silero-vad where energy is not sure.
 
-Singing is not speech. silero-vad hears little of it but is almost never wrong where it hears
-something, so its silence says nothing and its word counts: speech lets a span begin at a
-lower level than the onset threshold. Asked only about the stretches that this can change, it
-costs next to nothing.
+Singing is not speech. silero-vad finds little of it, but what it finds is almost never wrong. So
+speech lets a span begin at a lower level than the onset threshold, and no speech means nothing.
+The network runs only on the stretches that this can change, which costs little time.
 """
 
 from collections.abc import Sequence
@@ -23,19 +22,19 @@ from apollo_data.records import ActiveSpan
 from apollo_data.settings import ActivitySettings
 
 HEEDED: dict[str, Any] = {**energy.HEEDED, "silero": True}
-"""The settings that play a part."""
+"""The settings that this detector uses."""
 
 Frames = npt.NDArray[np.bool_]
 Stretch = tuple[int, int]
 
-_LEAD_SECONDS = 1.0  # what the network hears before a stretch, but nothing loud
+_LEAD_SECONDS = 1.0  # what the network gets before a stretch, but nothing loud
 _HEARD_AT_DBFS = -20.0
 
 
 def detect(
     files: Sequence[Path], stem_class: str, settings: ActivitySettings
 ) -> tuple[ActiveSpan, ...]:
-    """Return the spans of `energy`, and those quieter ones in which speech is heard."""
+    """Return the spans of `energy`, and quieter ones in which there is speech."""
     levels = measure_levels(files, settings.frame_seconds)
     thresholds = thresholds_of(levels, settings)
     onset = levels.level_db > thresholds.onset_db
@@ -51,8 +50,8 @@ def detect(
 def _stretches_in_doubt(onset: Frames, release: Frames, quiet: Frames, lead: int) -> list[Stretch]:
     """Return the stretches of quiet runs that hold no onset, each with its lead.
 
-    Runs near one another are heard as one. No stretch or lead reaches into a run with an
-    onset, beside which all that is in doubt would drown.
+    Runs near one another make one stretch. No stretch or lead reaches into a run with an onset,
+    which would mask the quiet sound.
     """
     stretches: list[Stretch] = []
     loud_until = 0
@@ -70,9 +69,9 @@ def _stretches_in_doubt(onset: Frames, release: Frames, quiet: Frames, lead: int
 def _speech_frames(
     files: Sequence[Path], levels: Levels, start: int, end: int, settings: ActivitySettings
 ) -> Frames:
-    """Return in which of the frames from `start` to `end` speech is heard.
+    """Return in which of the frames from `start` to `end` there is speech.
 
-    The network hears less in what is quiet, so the stretch is raised to a usual level.
+    The network finds less in quiet sound, so the stretch is raised to a usual level.
     """
     step = levels.frame_seconds
     gain = np.float32(10.0 ** ((_HEARD_AT_DBFS - levels.level_db[start:end].max()) / 20.0))

@@ -1,4 +1,4 @@
-"""ffmpeg: found once, and run on graphs made with ffmpeg-python."""
+"""Find ffmpeg once, and run graphs made with ffmpeg-python."""
 
 import functools
 import subprocess
@@ -17,7 +17,7 @@ _SHOWN = {hidden: code for code, hidden in _HIDDEN.items()}
 
 @functools.cache
 def find_ffmpeg() -> str:
-    """Return the ffmpeg to use, as `apollo_data.audio.ffmpeg_choice` tells.
+    """Return the ffmpeg to use; see `apollo_data.audio.ffmpeg_choice`.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def file_argument(path: Path) -> str:
 
 
 def run_ffmpeg(graph: Any, timeout_seconds: float) -> None:
-    """Run a graph made with ffmpeg-python; once more where it hung or was killed.
+    """Run a graph made with ffmpeg-python; run it again if it hung or was killed.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def run_ffmpeg(graph: Any, timeout_seconds: float) -> None:
     )
     command = [word.translate(_SHOWN) for word in command]
     done = _run_once(command, timeout_seconds)
-    if done is None or done.returncode < 0:  # a busy machine's fault more often than the sound's
+    if done is None or done.returncode < 0:  # usually because the machine is busy
         done = _run_once(command, timeout_seconds)
     if done is None:
         raise AudioError(f"ffmpeg took longer than {timeout_seconds:g} s, twice")
@@ -72,7 +72,7 @@ def run_ffmpeg(graph: Any, timeout_seconds: float) -> None:
 def _run_once(
     command: list[str], timeout_seconds: float
 ) -> subprocess.CompletedProcess[bytes] | None:
-    """Run a command and return what became of it; None where it took too long."""
+    """Run a command and return the result; None if it took too long."""
     try:
         return subprocess.run(
             command, capture_output=True, timeout=timeout_seconds, stdin=subprocess.DEVNULL

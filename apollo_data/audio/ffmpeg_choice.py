@@ -1,7 +1,7 @@
-"""Which ffmpeg to use: the pinned one, unless another at hand is much faster.
+"""Choose the ffmpeg to use: the pinned one, unless the system's is much faster.
 
-Two builds of ffmpeg do not give the same bytes (measured: from the first clip on), so that a
-small gain is not worth another data set. What was measured is remembered for this machine.
+Two builds of ffmpeg do not give the same bytes (measured: from the first clip on), so a small gain
+is not worth another data set. The measurement is kept in the user's cache folder.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Audio files: look, read a stretch, read in blocks, decode, write.
+"""Audio files: probe, read a stretch, read in blocks, decode, write.
 
 A *sound* here is one or several files: the sources of a stem are summed on the fly.
 Arrays are float32 of shape (channels, samples) with full scale 1.0.
@@ -20,16 +20,17 @@ import soundfile
 import soxr
 
 from apollo_data.audio.ffmpeg import file_argument, run_ffmpeg
+from apollo_data.audio.streamed import open_sound
 from apollo_data.audio.tracks import DEMUXERS, audio_tracks, choose_track
+from apollo_data.audio.wav_header import check_wav_length, is_unknown_length
 from apollo_data.errors import AudioError, DataError
 from apollo_data.storage import whole_file
 
 Samples = npt.NDArray[np.float32]
 
 _RESAMPLER_MARGIN_SAMPLES = 4096
-# libsndfile quietly takes what is there of a truncated WAV file, and says so in its notes.
+# libsndfile takes what is there of a truncated file, and says so only in its notes.
 _SHORT_DATA = re.compile(r"^\s*data : (\d+) \(should be (\d+)\)", re.MULTILINE)
-_UNKNOWN_LENGTH = "4294967295"  # what programs write that cannot go back to the header
 
 
 @dataclass(frozen=True)
@@ -49,20 +50,24 @@ class AudioInfo:
 
 
 def probe(path: Path) -> AudioInfo:
-    """Read a file's header; an `AudioError` says why it is no audio, or not all of it."""
+    """Read a file's header; an `AudioError` says why it is no audio, or not all of it.
+
+    What was written to a pipe and lacks its length is read to its end once, to count its samples.
+    """
     if not path.is_file():
         raise AudioError(f"{path}: {'is no plain file' if path.exists() else 'no such file'}")
     try:
-        with soundfile.SoundFile(os.fsencode(path)) as source:
+        with open_sound(path) as source:
             info = AudioInfo(
                 source.samplerate, source.channels, source.frames, source.format, source.subtype
             )
             notes = source.extra_info
+        check_wav_length(path)
     except (soundfile.LibsndfileError, OSError) as error:
         raise AudioError(f"{path}: {_reason(path, error)}") from None
     if info.frames <= 0:
         raise AudioError(f"{path}: holds no samples")
-    if (promise := _SHORT_DATA.search(notes)) and promise[1] != _UNKNOWN_LENGTH:
+    if (promise := _SHORT_DATA.search(notes)) and not is_unknown_length(int(promise[1])):
         raise AudioError(
             f"{path}: is truncated: its header promises {promise[1]} bytes of samples, "
             f"{promise[2]} are there"
@@ -84,7 +89,7 @@ LOSSLESS_BEGINNINGS = (b"RIFF", b"RF64", b"riff", b"FORM", b"fLaC")
 
 
 def is_lossless(path: Path) -> bool:
-    """Tell by its first bytes whether a file is WAV, W64, AIFF or FLAC: can be read anywhere.
+    """Tell by its first bytes whether a file is WAV, W64, AIFF or FLAC, which can be read anywhere.
 
     Raises
     ------
@@ -177,7 +182,7 @@ def read_sound(files: Sequence[Path], start_seconds: float, samples: int, rate: 
 
 def _read_stereo(path: Path, start: int, samples: int, rate: int) -> Samples:
     try:
-        with soundfile.SoundFile(os.fsencode(path)) as source:
+        with open_sound(path) as source:
             audio = _read_at_rate(source, start, samples, rate)
     except (soundfile.LibsndfileError, OSError) as error:
         raise AudioError(f"{path}: {_reason(path, error)}") from None
@@ -220,10 +225,10 @@ def _read_frames(source: Any, start: int, frames: int) -> Samples:
 def sound_blocks(files: Sequence[Path], rate: int, block_seconds: float) -> Iterator[Samples]:
     """Yield the sum of `files` from start to end in stereo blocks; memory is one block.
 
-    A stem ends with its shortest source. Each block but the last has
-    ``round(block_seconds * rate)`` samples.
+    It lasts as long as the longest file; a shorter one is silent after its end. Each block but the
+    last has ``round(block_seconds * rate)`` samples.
     """
-    end = min(samples_at(probe(file), rate) for file in files)
+    end = max(samples_at(probe(file), rate) for file in files)
     block = round(block_seconds * rate)
     for start in range(0, end, block):
         yield read_sound(files, start / rate, min(block, end - start), rate)

@@ -1,4 +1,4 @@
-"""Frames to spans and back."""
+"""Convert decisions per frame to spans, and back."""
 
 from collections.abc import Iterable, Sequence
 

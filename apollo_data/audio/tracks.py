@@ -11,8 +11,8 @@ from apollo_data.errors import AudioError
 
 # What decoding may open: neither playlists nor anything else that names further files.
 DEMUXERS = (
-    "aac,ac3,aiff,amr,ape,asf,au,caf,dsf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,"
-    "mpc,mpeg,mpegts,ogg,tak,tta,voc,w64,wav,wv"
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,gsm,matroska,webm,mov,mp4,m4a,3gp,"
+    "3g2,mj2,mp3,mpc,mpc8,mpeg,mpegts,ogg,rm,tak,truehd,tta,voc,w64,wav,wv"
 )
 _SECONDS = 60.0
 _STREAM = re.compile(r"^ *Stream #\d+:\d+(?:\[\w+\])?(?:\((\w+)\))?: (\w+): (\w+)(.*)$")

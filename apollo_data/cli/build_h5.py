@@ -15,7 +15,12 @@ from apollo_data.pipeline import build_h5 as run_build
 from apollo_data.pipeline import build_h5_part
 from apollo_data.records import SPLITS, ShardInfo
 from apollo_data.shards.build import BuildReport, ShardPart
-from apollo_data.workspace.folder import WorkFolder
+from apollo_data.workspace.folder import (
+    WorkFolder,
+    default_folder,
+    is_work_folder,
+    require_source,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +31,9 @@ def register(app: typer.Typer) -> None:
         config: Config = None,
         songs: Annotated[
             Path | None,
-            typer.Option("--in", "-i", help="Folder of songs; the pipeline's own without one."),
+            typer.Option(
+                "--in", "-i", help="Songs or a working folder; the pipeline's own songs without."
+            ),
         ] = None,
         out: Annotated[
             Path | None,
@@ -56,7 +63,9 @@ def register(app: typer.Typer) -> None:
         console = Console(quiet)
         settings = read_settings(config, strict)
         part = ShardPart.parse(shards) if shards else None
-        folder = out or Path("data") / settings.name
+        if songs is not None:
+            require_source(songs)
+        folder = out or _default_folder(songs, settings.name)
         if scheduler is not None:  # its processes may be at home elsewhere
             folder, songs = folder.absolute(), songs.absolute() if songs else None
         work = WorkFolder.at(folder)
@@ -72,6 +81,12 @@ def register(app: typer.Typer) -> None:
             f"{report.drawn} clips drawn, {report.rejected} rejected; {report.reused} of "
             f"{len(report.shards)} shards were there already; {time.monotonic() - started:.0f} s"
         )
+
+
+def _default_folder(songs: Path | None, name: str) -> Path:
+    if songs is None or is_work_folder(songs) or songs.is_file():
+        return Path("data") / name
+    return default_folder(songs, name)
 
 
 def _show(report: BuildReport, folder: str, clip_seconds: float, console: Console) -> None:

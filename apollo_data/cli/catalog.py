@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from apollo_data.catalog.source import catalog_songs
 from apollo_data.cli.options import ALL_CORES, Config, Quiet, Strict, Workers, read_settings
 from apollo_data.console import Console
-from apollo_data.pipeline import catalog_songs
 from apollo_data.records import SPLITS
-from apollo_data.workspace.folder import WorkFolder
+from apollo_data.workspace.folder import WorkFolder, songs_of
 from apollo_data.workspace.rejects import tell_rejections
 
 
@@ -36,10 +36,10 @@ def register(app: typer.Typer) -> None:
         Example: `apollo-data catalog --in musdb18hq --out data/mine`
         """
         console = Console(quiet)
-        work = WorkFolder.of(songs, out, "tracks")
         settings = read_settings(config, strict)
+        work = WorkFolder.of(songs, out, "tracks")
         with work.lock():
-            tracks = catalog_songs(songs, work, settings, workers, console)
+            tracks = catalog_songs(songs_of(songs), work, settings, workers, console)
         counts = Counter((track.source, track.split) for track in tracks.rows)
         console.table(
             str(work.tracks),

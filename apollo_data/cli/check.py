@@ -11,7 +11,7 @@ from apollo_data.cli.options import ALL_CORES, Config, Json, Quiet, Source, Work
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.validation.check import check_data, write_exclusions
-from apollo_data.workspace.folder import WorkFolder
+from apollo_data.workspace.folder import WorkFolder, songs_of
 
 
 def register(app: typer.Typer) -> None:
@@ -46,13 +46,14 @@ def register(app: typer.Typer) -> None:
         Example: `apollo-data check musdb18hq --fix`
         """
         console = Console(quiet)
-        work = WorkFolder.at(out or Path("data") / songs.resolve().name)
-        expected = [item.value for item in expect or ()]
         settings = read_settings(config)
+        work = WorkFolder.of(songs, out, "tracks")
+        songs = songs_of(songs)
+        expected = [item.value for item in expect or ()]
         report = check_data(songs, work, settings, expected, listen, workers, console)
         if fix:
             added = write_exclusions(report, work)
-            console.note(f"{work.exclusions}: {added} exclusions added")
+            console.note(f"{work.exclusions}: {added} exclusions added{_where(out)}")
             report = check_data(songs, work, settings, expected, listen, workers, console)
         if as_json:
             console.result(
@@ -71,3 +72,8 @@ def register(app: typer.Typer) -> None:
             raise DataError(
                 f"{songs}: {report.wrong} things are wrong; mend them, or leave them out with --fix"
             )
+
+
+def _where(out: Path | None) -> str:
+    """Tell what to do so that a build honours exclusions; by default it finds them itself."""
+    return "" if out is None else f"; build with --out {out}, or copy the file to where you build"

@@ -9,8 +9,8 @@ import typer
 
 from apollo_data.cli.options import Quiet, Source
 from apollo_data.console import Console
+from apollo_data.disk_space import readable_bytes
 from apollo_data.download.fetch import download_source
-from apollo_data.download.unpack import readable
 from apollo_data.errors import ApolloError
 from apollo_data.settings import facts as committed
 from apollo_data.storage import write_text
@@ -69,7 +69,8 @@ def _agree(facts: committed.SourceFacts, accepted: Path, accept: bool, console: 
             return
     except (OSError, ValueError):
         pass
-    size, unpacked = readable(facts.approximate_bytes), readable(facts.approximate_unpacked_bytes)
+    size = readable_bytes(facts.approximate_bytes)
+    unpacked = readable_bytes(facts.approximate_unpacked_bytes)
     text = (
         f"{facts.title} ({facts.homepage}): about {size}, unpacked {unpacked}\n"
         f"licence: {facts.licence} ({facts.licence_address})\n{facts.terms}"

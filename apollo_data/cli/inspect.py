@@ -10,6 +10,7 @@ import typer
 from apollo_data.cli.options import Json, Quiet
 from apollo_data.console import Console
 from apollo_data.shards import find_shards, summarise_shard
+from apollo_data.workspace.folder import shards_in
 
 
 def register(app: typer.Typer) -> None:
@@ -17,7 +18,9 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def inspect(
-        path: Annotated[Path, typer.Argument(help="A shard or a folder of shards.")],
+        path: Annotated[
+            Path, typer.Argument(help="A shard, a folder of some, or a working folder.")
+        ],
         as_json: Json = False,
         quiet: Quiet = False,
     ) -> None:
@@ -26,7 +29,7 @@ def register(app: typer.Typer) -> None:
         Example: `apollo-data inspect data/demo/shards/test/shard-00000.h5`
         """
         console = Console(quiet)
-        summaries = [summarise_shard(shard) for shard in find_shards(path)]
+        summaries = [summarise_shard(shard) for shard in find_shards(shards_in(path))]
         if as_json:
             console.result(json.dumps([dataclasses.asdict(item) for item in summaries], indent=2))
             return

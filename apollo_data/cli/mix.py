@@ -11,6 +11,7 @@ from apollo_data.console import Console
 from apollo_data.mixing.previews import describe_stems, write_previews
 from apollo_data.pipeline import plan_prepared, prepare
 from apollo_data.workspace.folder import WorkFolder
+from apollo_data.workspace.rejects import tell_rejections
 
 
 class _Split(str, Enum):
@@ -53,6 +54,7 @@ def register(app: typer.Typer) -> None:
             sizes = plan_prepared(found, work, settings, console)
         rows = [[name, str(count)] for name, count in sizes.items()]
         console.table(str(work.mixes), ["split", "recipes"], rows)
+        tell_rejections(work.reject_log().read(), console)
         if preview is not None:
             folder, rejects = work.path / "previews", work.reject_log(settings.strict)
             about = (settings.sample_rate, split.value, preview)

@@ -12,6 +12,7 @@ from apollo_data.activity.ground_truth import score_detectors
 from apollo_data.activity.score import ClassScore
 from apollo_data.activity.stage import summarise_activity, summary_json
 from apollo_data.activity.timelines import draw_timelines
+from apollo_data.catalog.source import find_tracks
 from apollo_data.cli.options import (
     ALL_CORES,
     Config,
@@ -23,7 +24,7 @@ from apollo_data.cli.options import (
     read_settings,
 )
 from apollo_data.console import Console
-from apollo_data.pipeline import find_tracks, prepare
+from apollo_data.pipeline import prepare
 from apollo_data.settings import ActivitySettings, DetectorName, Settings
 from apollo_data.workspace.folder import WorkFolder
 from apollo_data.workspace.rejects import tell_rejections

@@ -1,6 +1,7 @@
 """Large archives over bad links: fetched, gone on with, verified, then unpacked."""
 
 import hashlib
+import os
 import re
 import ssl
 import time
@@ -10,8 +11,9 @@ from pathlib import Path
 import httpx
 
 from apollo_data.console import Console
+from apollo_data.disk_space import readable_bytes, require_free_space
 from apollo_data.download.resume import PartialFile, RemoteFile, hash_into
-from apollo_data.download.unpack import byte_progress, is_unpacked, readable, require_room, unpack
+from apollo_data.download.unpack import byte_progress, is_unpacked, unpack
 from apollo_data.errors import DataError
 from apollo_data.settings.facts import SourceFacts
 from apollo_data.storage import folder_lock
@@ -115,6 +117,8 @@ def download_source(
 def verify_file(path: Path, sha256: str, console: Console) -> None:
     """Raise `DataError` if a file has another SHA-256."""
     digest = hashlib.sha256()
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: is no plain file; name the archive")
     try:
         title = f"verifying {path.name}"
         with byte_progress(console, title, path.stat().st_size) as advance:
@@ -200,7 +204,7 @@ class _Request:
         """Raise `DataError` if the missing bytes and the reserve do not fit on the disk."""
         missing = max(0, (total or self.approximate_bytes or 0) - self.part.bytes)
         purpose = f"{self.part.final.name} with what it unpacks to"
-        require_room(self.part.final.parent, missing + self.reserve_bytes, purpose)
+        require_free_space({self.part.final.parent: missing + self.reserve_bytes}, purpose)
 
     def receive_all(self, retries: RetryPolicy) -> None:
         """Request until the file is complete; raise `DataError` when no retry is left."""
@@ -212,7 +216,7 @@ class _Request:
                     self._ask(client)
                 except _LostError as lost:
                     failures = 0 if self.part.longest > reached else failures + 1
-                    state = f"{self.url}: {lost} after {readable(self.part.bytes)}"
+                    state = f"{self.url}: {lost} after {readable_bytes(self.part.bytes)}"
                     if failures >= retries.attempts:
                         raise DataError(
                             f"{state}, {failures} times in a row; the downloaded part is kept, "
@@ -275,8 +279,8 @@ class _Request:
         expected = self.approximate_bytes
         if total is not None and expected and abs(total / expected - 1) > _SIZE_TOLERANCE:
             raise DataError(
-                f"{self.url}: offers {readable(total)}, about {readable(expected)} were "
-                "expected; check the address or name a mirror"
+                f"{self.url}: offers {readable_bytes(total)}, about {readable_bytes(expected)} "
+                "were expected; check the address or name a mirror"
             )
         self.check_room(total)
 
@@ -299,7 +303,7 @@ class _Request:
         # The bytes on disk stay, in case this connection is lost, too.
         self.console.note(
             f"{self.url}: this server cannot resume; "
-            f"skipping the {readable(part.bytes)} that were downloaded before"
+            f"skipping the {readable_bytes(part.bytes)} that were downloaded before"
         )
         return part.bytes
 
@@ -327,11 +331,22 @@ def _client(url: str, retries: RetryPolicy) -> httpx.Client:
         if begun_safely and request.url.scheme != "https":
             raise DataError(f"{url}: redirects to {request.url}, which is not HTTPS; refused")
 
-    return httpx.Client(
-        timeout=retries.timeout_seconds,
-        follow_redirects=True,
-        event_hooks={"request": [refuse_downgrade]},
-    )
+    try:
+        return httpx.Client(
+            timeout=retries.timeout_seconds,
+            follow_redirects=True,
+            event_hooks={"request": [refuse_downgrade]},
+        )
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        named = [f"{name}={value}" for name, value in os.environ.items() if _is_proxy(name)]
+        raise DataError(
+            f"{', '.join(named) or 'proxy'}: this proxy cannot be used ({error}); "
+            "write it as http://HOST:PORT or socks5://HOST:PORT"
+        ) from None
+
+
+def _is_proxy(name: str) -> bool:
+    return name.lower() in ("all_proxy", "http_proxy", "https_proxy", "no_proxy")
 
 
 def _is_certificate_error(error: BaseException | None) -> bool:

@@ -11,7 +11,6 @@ import json
 import math
 import posixpath
 import re
-import shutil
 import stat
 import zipfile
 import zlib
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from apollo_data.console import Advance, Console
+from apollo_data.disk_space import readable_bytes, require_free_space
 from apollo_data.errors import DataError
 from apollo_data.storage import remove_partials, whole_file, write_text
 
@@ -86,7 +86,7 @@ def unpack(
             members = _check_members(source, archive, folder, console)
             total_bytes = _check_sizes(archive, members, max_ratio, max_bytes)
             missing = [item.info.file_size for item in members if not _has_size(folder, item)]
-            require_room(folder, sum(missing), f"unpacking {archive.name}")
+            require_free_space({folder: sum(missing)}, f"unpacking {archive.name}")
             title = f"unpacking {archive.name}"
             with byte_progress(console, title, total_bytes) as advance:
                 for member in members:
@@ -130,29 +130,6 @@ def is_unpacked(folder: Path, sha256: str) -> bool:
         return all((folder / name).stat().st_size == size for name, size in marker["files"].items())
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
-
-
-def require_room(folder: Path, needed_bytes: int, purpose: str) -> None:
-    """Raise `DataError` if the disk that holds `folder` has less free than is needed."""
-    free = shutil.disk_usage(folder).free
-    if free < needed_bytes:
-        raise DataError(
-            f"{folder}: {purpose} needs {readable(needed_bytes)}, this disk has {readable(free)} "
-            "free; make room or name a folder on another disk"
-        )
-
-
-def readable(count: int) -> str:
-    """Return a number of bytes as people write it.
-
-    Examples
-    --------
-    >>> readable(22_700_000_000), readable(1_240_000), readable(512)
-    ('22.7 GB', '1.2 MB', '512 bytes')
-    """
-    if count >= 1000 * _MB:
-        return f"{count / (1000 * _MB):.1f} GB"
-    return f"{count / _MB:.1f} MB" if count >= _MB // 10 else f"{count} bytes"
 
 
 @contextlib.contextmanager
@@ -288,13 +265,13 @@ def _check_sizes(
         found = f"{total / archive_bytes:.0f} times its size"
         raise _refused(
             archive,
-            f"states to unpack to {readable(total)}, {found}, at most {max_ratio:.0f} times "
+            f"states to unpack to {readable_bytes(total)}, {found}, at most {max_ratio:.0f} times "
             "are expected; refused, nothing was written",
         )
     if max_bytes is not None and total > max_bytes:
         raise _refused(
             archive,
-            f"states to unpack to {readable(total)}, at most {readable(max_bytes)} are "
+            f"states to unpack to {readable_bytes(total)}, at most {readable_bytes(max_bytes)} are "
             "expected; refused, nothing was written",
         )
     if packed > archive_bytes:

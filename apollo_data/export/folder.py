@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +76,7 @@ def export_folder(out: Path, sources: Sequence[Path], key: str) -> Iterator[None
     BusyError
         Another process is at work in `out`.
     """
-    place = out.resolve()
+    place = Path(os.path.realpath(out))  # resolve() raises on a link to itself
     for source in (path if path.is_dir() else path.parent for path in sources):
         if source.resolve() in (place, *place.parents):
             raise DataError(f"{out}: lies in {source}, which is read; name a folder outside it")

@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 
 from apollo_data.console import Console
-from apollo_data.download.unpack import require_room
+from apollo_data.disk_space import require_free_space
 from apollo_data.errors import DataError
 from apollo_data.export.folder import ExportReport, export_folder
 from apollo_data.export.pair_files import (
@@ -58,7 +58,7 @@ def export_pairs(
     report = ExportReport()
     with export_folder(out, [source], key):
         tasks = plan_pairs(shards, out, f"degraded/{name}", f"clean/{name}", file_format)
-        require_room(out, sum(map(missing_bytes, tasks)), "the export")
+        require_free_space({out: sum(map(missing_bytes, tasks))}, "the export")
         with (
             whole_file(out / TABLE) as temporary,
             temporary.open("w", encoding="utf-8", newline="") as text,

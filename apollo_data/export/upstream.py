@@ -12,7 +12,7 @@ Source: https://github.com/JusperLee/Apollo, look2hear/datas/musdb_moisesdb_data
 from pathlib import Path
 
 from apollo_data.console import Console
-from apollo_data.download.unpack import require_room
+from apollo_data.disk_space import require_free_space
 from apollo_data.errors import DataError
 from apollo_data.export.folder import ExportReport, export_folder
 from apollo_data.export.pair_files import (
@@ -77,7 +77,7 @@ def export_upstream(source: Path, out: Path, workers: int, console: Console) -> 
         segments = plan_segments(*songs, out) if songs else []
         pairs = _plan_evaluation(shards, out)
         needed = sum(map(missing_segment_bytes, segments)) + sum(map(missing_bytes, pairs))
-        require_room(out, needed, "the export")
+        require_free_space({out: needed}, "the export")
         write_all_segments(segments, report, workers, console)
         for done in write_all_pairs(pairs, "evaluation", workers, console):
             done.count(report, EVALUATION[done.task.split])

@@ -67,7 +67,7 @@ def plan_mixes(
             _tell_limits(split, mixes[split], pool, console)
     origin = plan_origin(activities, pairs, settings)
     key = key_of(origin)
-    if is_current(manifest, key):
+    if is_current(manifest, key, tracks.root):
         console.note("mixes: nothing to do")
         return sizes
     if reason := rebuild_reason(manifest, origin):

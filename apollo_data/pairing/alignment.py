@@ -1,4 +1,4 @@
-"""How much later is one recording than another: whitened cross-correlation.
+"""Find the delay between two recordings by whitened cross-correlation.
 
 Both spectra are divided by their own local level before they are correlated, so that a
 telephone line or a low-pass, which leave little of the energy, still leave a clear peak.

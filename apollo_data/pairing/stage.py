@@ -101,7 +101,7 @@ def align_pairs(
         settings.activity.model_dump(mode="json"),
         settings.sample_rate,
     )
-    if is_current(manifest, key):
+    if is_current(manifest, key, tracks.root):
         rejects.check_earlier(STAGE)
         return read_manifest(manifest, "pairs", AlignedPair)
     outcomes = _align_all(tasks, tracks.root, decoded, settings, workers, console)
@@ -134,7 +134,7 @@ def _align_or_reject(
 ) -> AlignedPair | Rejection:
     for path in (task.pair.clean, task.pair.degraded):
         try:
-            file = readable(root / path, decoded)
+            file = readable(path, root, decoded)
             measure(file, _stereo(file))
         except AudioError as error:
             return Rejection(path, STAGE, str(error).removeprefix(f"{root / path}: "))
@@ -144,21 +144,30 @@ def _align_or_reject(
         return Rejection(task.pair.degraded, STAGE, str(error))
 
 
-def readable(path: Path, decoded: Path) -> Path:
+def readable(path: str, root: Path, decoded: Path) -> Path:
     """Return a file that can be read at any place: the file itself, or its decoded form.
+
+    The decoded form is found again when songs and working folder move.
+
+    Parameters
+    ----------
+    path, root
+        The file, and the folder that its path is relative to.
+    decoded
+        Folder for decoded files.
 
     Raises
     ------
     AudioError
         The file is missing or cannot be decoded.
     """
-    if is_lossless(path):
-        return path
-    state = path.stat()
-    name = key_of(str(path.resolve()), state.st_size, state.st_mtime_ns)[:32]
-    out = decoded / f"{name}.wav"
+    file = root / path
+    if is_lossless(file):
+        return file
+    state = file.stat()
+    out = decoded / f"{key_of(path, state.st_size, state.st_mtime_ns)[:32]}.wav"
     if not out.is_file():
-        decode(path, out)
+        decode(file, out)
     return out
 
 
@@ -178,7 +187,7 @@ def _align(task: _Task, root: Path, decoded: Path, settings: PairingSettings) ->
         The two sides do not agree at any lag, or not at one lag throughout.
     """
     rate = settings.sample_rate
-    clean, degraded = (readable(root / path, decoded) for path in _sides(task.pair))
+    clean, degraded = (readable(path, root, decoded) for path in _sides(task.pair))
     lengths = [samples_at(probe(file), rate) for file in (clean, degraded)]
     found = _best_lag(clean, degraded, min(lengths), settings)
     shared = min(lengths[0], lengths[1] - found.lag_samples) - max(0, -found.lag_samples)
@@ -302,7 +311,7 @@ def read_pair(clip: PairClip, root: Path, decoded: Path, rate: int) -> tuple[Sam
     AudioError
         A side cannot be read.
     """
-    clean, degraded = (readable(root / path, decoded) for path in _sides(clip))
+    clean, degraded = (readable(path, root, decoded) for path in _sides(clip))
     start, samples = round(clip.start_seconds * rate), round(clip.seconds * rate)
     later = (start + clip.lag_samples) / rate
     return (

@@ -1,9 +1,7 @@
 """Build one shard from its recipes; who builds it, where and how often changes nothing."""
 
-import errno
 import hashlib
-import os
-import shutil
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 import apollo_data
 from apollo_data.audio.ffmpeg import ffmpeg_version
 from apollo_data.codec.round_trip import BATCH_CLIPS
+from apollo_data.disk_space import require_free_space, telling_full_disk
 from apollo_data.errors import AudioError, DataError
 from apollo_data.records import MixRecipe, Rejection, ShardInfo
 from apollo_data.settings import BuildSettings
@@ -20,6 +19,8 @@ from apollo_data.shards import ShardHead, ShardReader, ShardWriter
 from apollo_data.shards.clips import make_clips
 from apollo_data.storage import sha256_file, whole_file
 from apollo_data.workspace.rebuild_reasons import changed_settings
+
+_GO_ON = "make room on this disk and run again to go on"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def build_shard(task: ShardTask) -> ShardOutcome:
         return ShardOutcome(found, (), reused=True)
     rejections: list[Rejection] = []
     try:
-        with whole_file(path) as temporary:
+        with telling_full_disk(path, _GO_ON), whole_file(path) as temporary:
             targets, pairs = _write_shard(temporary, task, rejections)
             if not targets:
                 raise _NoClipsError
@@ -73,13 +74,17 @@ def build_shard(task: ShardTask) -> ShardOutcome:
     except _NoClipsError:
         path.unlink(missing_ok=True)  # one of an earlier plan
         return ShardOutcome(None, tuple(rejections), False, found)
-    except OSError as error:
-        # HDF5 tells the cause within a paragraph of its own.
-        full = error.errno == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error)
-        why = os.strerror(errno.ENOSPC) if full else str(error).splitlines()[0]
-        raise DataError(f"{path}: cannot be written ({why}); run again to go on") from None
+    except (OSError, RuntimeError) as error:  # HDF5 tells the cause in a paragraph of its own
+        raise DataError(
+            f"{path}: cannot be written ({_cause(error)}); run again to go on"
+        ) from None
     info = ShardInfo(task.path, task.split, targets, pairs, size, digest, task.key)
     return ShardOutcome(info, tuple(rejections), False, found)
+
+
+def _cause(error: Exception) -> str:
+    told = re.search(r"error message = '([^']+)'", str(error))
+    return told[1] if told else " ".join(str(error).split()) or type(error).__name__
 
 
 class _NoClipsError(Exception):
@@ -117,7 +122,7 @@ def _reason(before: str, task: ShardTask) -> str:
 def _write_shard(path: Path, task: ShardTask, rejections: list[Rejection]) -> tuple[int, int]:
     """Write all clips of a task and return how many targets and pairs there are."""
     pairs = sum(len(recipe.codings) for recipe in task.recipes)
-    _check_room(path, task, pairs)
+    require_free_space({path.parent: _needed_bytes(task, pairs)}, path.name, _GO_ON)
     with ShardWriter(path, _head(task), len(task.recipes), pairs) as shard:
         for batch in _batches(task.recipes):
             made = make_clips(batch, task.root, task.decoded, task.settings.clips)
@@ -131,13 +136,11 @@ def _write_shard(path: Path, task: ShardTask, rejections: list[Rejection]) -> tu
         return shard.targets, shard.pairs
 
 
-def _check_room(path: Path, task: ShardTask, pairs: int) -> None:
-    """Refuse to begin a shard that does not fit on the disk: HDF5 may crash on a full disk."""
+def _needed_bytes(task: ShardTask, pairs: int) -> int:
+    """Return about how large a shard gets; HDF5 may crash where a disk is full."""
     row = 2 * task.settings.clips.samples * np.dtype(task.settings.shards.dtype).itemsize
     stems = sum(len(recipe.stems) for recipe in task.recipes) if task.settings.shards.stems else 0
-    needed = row * (len(task.recipes) + pairs + stems)
-    if shutil.disk_usage(path.parent).free < needed:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return row * (len(task.recipes) + pairs + stems)
 
 
 def _head(task: ShardTask) -> ShardHead:

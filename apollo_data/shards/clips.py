@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from apollo_data.audio.audible import audible_peak
 from apollo_data.audio.files import Samples
 from apollo_data.codec.round_trip import CodedClip, round_trip
 from apollo_data.errors import AudioError
@@ -19,7 +18,7 @@ from apollo_data.pairing.stage import read_pair
 from apollo_data.records import MixRecipe
 from apollo_data.settings import ClipSettings
 
-_SILENT_PEAK = 1e-5  # -100 dBFS: no signal to restore or to divide by
+_SILENT_PEAK = 1e-4  # -80 dBFS, the dither of 16 bits: nothing that could be restored
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,8 @@ def _render_or_say(
         clip = _render(recipe, root, decoded, settings)
     except AudioError as error:
         return error
-    is_silent = np.abs(clip.target).max() < _SILENT_PEAK
+    # A constant offset is no sound.
+    is_silent = audible_peak(clip.target, settings.sample_rate) < _SILENT_PEAK
     return AudioError("the clip is silent") if is_silent else clip
 
 

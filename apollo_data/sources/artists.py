@@ -1,4 +1,4 @@
-"""Splits that keep artists apart: whoever sings in a test song must not be trained on.
+"""Splits by artist: no artist of a test song may be in the training split.
 
 Two spellings of a name are one artist if they differ in case, accents, punctuation or
 guests ("Triviul feat. The Fiend" is Triviul).
@@ -18,7 +18,7 @@ _NOBODY = frozenset({"", "unknown", "unknownartist", "various", "variousartists"
 
 
 def artist_key(artist: str) -> str:
-    """Return what all spellings of an artist's name have in common; "" for nobody in particular.
+    """Return the same key for all spellings of an artist's name; "" for unknown artists.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def artist_key(artist: str) -> str:
 
 
 def split_by_hash(text: str, valid_share: float = 0.1, test_share: float = 0.1) -> str:
-    """Return the split that follows from a hash: stable whatever other songs there are."""
+    """Return the split by a hash of the text; it does not depend on other songs."""
     fraction = stable_fraction(text)
     if fraction >= 1.0 - test_share:
         return "test"
@@ -41,7 +41,7 @@ def split_by_hash(text: str, valid_share: float = 0.1, test_share: float = 0.1) 
 
 
 def split_of(song: str, artist: str, split_by: str) -> str:
-    """Return the split of a song that no official list speaks of.
+    """Return the split of a song that is in no official list.
 
     By artist, all songs of an artist fall into one split, that of MUSDB18-HQ's test artists
     into ``test``; by song, or where the artist is not known, the song's id decides.

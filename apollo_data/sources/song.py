@@ -6,11 +6,12 @@ from pathlib import Path
 
 from apollo_data.audio.file_scan import scan_file
 from apollo_data.errors import AudioError
+from apollo_data.file_names import path_text
 from apollo_data.records import FileFacts, Mixture, Rejection, Stem
 from apollo_data.settings import CatalogSettings
+from apollo_data.sources.audio_names import audio_below, is_lossless_name
 
 STAGE = "catalog"
-AUDIO_SUFFIXES = (".wav", ".flac")
 
 Look = Callable[[Path], FileFacts]
 """Returns what is known of a file, or raises an `AudioError` where it cannot be used."""
@@ -29,26 +30,12 @@ def look_with(known: dict[Path, FileFacts], root: Path, settings: CatalogSetting
 
 
 def audio_files(folder: Path) -> list[Path]:
-    """Return all files below a song's folder that look like audio by their names, sorted."""
-    found = (
-        Path(place) / name
-        for place, _folders, names in os.walk(folder)
-        for name in names
-        if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
-    )
-    return sorted(found)
-
-
-def find_audio(folder: Path, name: str) -> Path | None:
-    """Return the file `name` with one of the lossless suffixes, or None."""
-    for suffix in AUDIO_SUFFIXES:
-        if os.path.lexists(path := folder / f"{name}{suffix}"):
-            return path
-    return None
+    """Return the files in and below a song's folder that can be stems by their names, sorted."""
+    return [file for file in audio_below(folder) if is_lossless_name(file.name)]
 
 
 def describe_stem(stem_class: str, files: Sequence[Path], root: Path, look: Look) -> Stem:
-    """Look at a stem's files; it lasts as long as its shortest one.
+    """Look at a stem's files; it lasts as long as the longest one, the others are silent then.
 
     Raises
     ------
@@ -61,7 +48,7 @@ def describe_stem(stem_class: str, files: Sequence[Path], root: Path, look: Look
         stem_class=stem_class,
         path=path,
         sources=sources,
-        seconds=round(min(item.seconds for item in facts), 6),
+        seconds=round(max(item.seconds for item in facts), 6),
         sample_rate=facts[0].sample_rate,
         channels=max(item.channels for item in facts),
     )
@@ -88,7 +75,7 @@ def relative_to(path: Path, root: Path) -> str:
 
 def reject(path: Path, root: Path, reason: str) -> Rejection:
     """Return the row for what the catalog leaves out; the reason does not repeat the path."""
-    return Rejection(relative_to(path, root), STAGE, reason.removeprefix(f"{path}: "))
+    return Rejection(path_text(path, root), STAGE, reason.removeprefix(f"{path}: "))
 
 
 def reject_unusable(files: Iterable[Path], root: Path, look: Look) -> list[Rejection]:
@@ -103,6 +90,25 @@ def reject_unusable(files: Iterable[Path], root: Path, look: Look) -> list[Rejec
 
 
 def reject_unnamed(folder: Path, root: Path, named: Iterable[Path], reason: str) -> list[Rejection]:
-    """Return a row for each audio file of a song that its layout has no use for."""
+    """Return a row for each audio file of a song that is not used, and each closed folder."""
     known = set(named)
-    return [reject(file, root, reason) for file in audio_files(folder) if file not in known]
+    rows: list[Rejection] = []
+
+    def note(error: OSError) -> None:
+        rows.append(unreadable_folder(Path(os.fsdecode(error.filename)), root, error))
+
+    for file in audio_below(folder, note):
+        if file not in known:
+            lossy = not is_lossless_name(file.name)
+            why = "is not WAV, FLAC or AIFF by its name; stems are lossless" if lossy else reason
+            rows.append(reject(file, root, why))
+    return rows
+
+
+def unreadable_folder(folder: Path, root: Path, error: OSError) -> Rejection:
+    """Return the row for a folder that cannot be opened."""
+    return reject(folder, root, f"{UNREADABLE} ({error.strerror})")
+
+
+UNREADABLE = "is a folder that cannot be opened"
+DANGLING = "is a link to something that is not there"

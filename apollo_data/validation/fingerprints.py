@@ -1,4 +1,4 @@
-"""Audio fingerprints: they find the same recording under another name and at another level.
+"""Audio fingerprints, to find the same recording under another name or at another level.
 
 Pairs of spectral peaks (their two frequencies and the time between them) are hashed; two
 recordings of the same music share many hashes at one constant distance in time, other
@@ -23,7 +23,7 @@ _FLOOR_DB = -70.0  # below a block's loudest bin there are no peaks
 _PARTNERS = 4
 _MAX_STEP, _MAX_FRAMES = 63, 63
 _KEEP_ONE_IN = 4
-_COMMON = 500  # a hash with more places than this says nothing
+_COMMON = 500  # a hash at more places than this is not used
 _TIME_BITS = 24
 
 

@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from apollo_data.errors import DataError
 from apollo_data.records import Rejection
 from apollo_data.storage import folder_lock, remove_partials
-from apollo_data.workspace.manifest import read_manifest
+from apollo_data.workspace.manifest import read_header, root_of
 from apollo_data.workspace.rejects import RejectLog
+
+OWN_FOLDERS = ("decoded", "previews", "shards", ".cache")
+"""Folders of a working folder in which no songs are looked for."""
 
 
 @dataclass(frozen=True)
@@ -103,21 +107,21 @@ class WorkFolder:
             file that takes the place of `manifest`.
         manifest
             Name of the attribute that `out` may replace.
+
+        Raises
+        ------
+        DataError
+            There is no `source`, or without `out` the folder would lie among the songs.
         """
+        require_source(source)
         if out is not None and out.suffix != ".jsonl":
             return cls.at(out)
-        if source.is_file():
-            work = cls.at(source.parent)
-        elif (source / "tracks.jsonl").is_file():
-            work = cls.at(source)
-        else:
-            work = cls.at(Path("data") / source.resolve().name)
+        folder = source.parent if source.is_file() else source
+        is_work = is_work_folder(folder)
         if out is None:
-            return work
-        folder = work if (source.is_file() or work.path == source) else cls.at(out.parent)
-        return dataclasses.replace(
-            folder, **{manifest: out, "rejects": out.parent / "rejects.jsonl"}
-        )
+            return cls.at(folder if is_work else default_folder(songs_of(source)))
+        work = cls.at(folder if is_work else out.parent)
+        return dataclasses.replace(work, **{manifest: out, "rejects": out.parent / "rejects.jsonl"})
 
     @property
     def activity_files(self) -> ActivityFiles:
@@ -148,12 +152,6 @@ class WorkFolder:
                 remove_partials(place, below=False)
             yield
 
-    def read_exclusions(self) -> tuple[Rejection, ...]:
-        """Return all rows of exclusions.jsonl; none if there is no such file."""
-        if not self.exclusions.exists():
-            return ()
-        return read_manifest(self.exclusions, "exclusions", Rejection).rows
-
     def read_rejects(self) -> tuple[Rejection, ...]:
         """Return all rows of rejects.jsonl; none if there is no such file."""
         return self.reject_log().read()
@@ -161,6 +159,70 @@ class WorkFolder:
     def reject_log(self, strict: bool = False) -> RejectLog:
         """Return the log of what is left out; a strict one ends the run at the first row."""
         return RejectLog(self.rejects, strict)
+
+
+def require_source(source: Path) -> None:
+    """Raise a `DataError` if there is no such folder or file."""
+    if not source.exists():
+        raise DataError(f"{source}: no such folder; name one that holds songs")
+
+
+def is_work_folder(folder: Path) -> bool:
+    """Tell whether a folder is a working folder, not songs beside which a manifest lies.
+
+    It is one if it has a catalog of ours (tracks.jsonl) whose songs are elsewhere or in a folder
+    below it. A catalog of the folder's own songs does not make it one.
+    """
+    root = _catalog_root(folder / "tracks.jsonl")
+    return root is not None and root.resolve() != folder.resolve()
+
+
+def _catalog_root(path: Path) -> Path | None:
+    if not path.is_file():
+        return None
+    try:
+        header = read_header(path)
+    except DataError:
+        return None
+    return root_of(path, header) if header.kind == "tracks" else None
+
+
+def songs_of(source: Path) -> Path:
+    """Return the folder of songs that a source names: itself, or what its catalog speaks of."""
+    if source.is_file():
+        return root_of(source, read_header(source))
+    if is_work_folder(source):
+        return _catalog_root(source / "tracks.jsonl") or source
+    return source
+
+
+def default_folder(songs: Path, name: str | None = None) -> Path:
+    """Return the working folder for songs where none is named: ``data/<name>``.
+
+    It never lies among the songs: where they are in ``data/<name>`` themselves, as what
+    ``download`` fetches is in data/raw, it is ``data/<name>-work``.
+
+    Parameters
+    ----------
+    songs
+        The folder of songs.
+    name
+        Of the pipeline; without one, that of the folder of songs.
+
+    Raises
+    ------
+    DataError
+        Both folders would lie among the songs.
+    """
+    name = name or songs.resolve().name or "songs"
+    places = (Path("data") / name, Path("data") / f"{name}-work")
+    for place in places:
+        if not place.resolve().is_relative_to(songs.resolve()):
+            return place
+    raise DataError(
+        f"{places[0]}: this working folder would lie among the songs in {songs}; "
+        "name one elsewhere with --out"
+    )
 
 
 def shards_in(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""JSON Lines manifests: what one stage writes down and the next one reads.
+"""Manifests in JSON Lines: one stage writes them, the next one reads them.
 
 The first row tells what the file is: kind, schema version, the key of the settings and
 inputs it was made from, and the folder that its paths are relative to. Every further row
@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import json
 import os
+import shutil
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator
@@ -29,8 +30,8 @@ Row = TypeVar("Row")
 class Header:
     """First row of a manifest; `root` is relative to the folder that holds the manifest.
 
-    `made_from` says in parts what the key is a hash of, so that a change can be named: the
-    settings as TOML, the keys of other manifests.
+    `made_from` holds what the key is a hash of, so that a change can be named: the settings as
+    TOML, the keys of other manifests.
     """
 
     kind: str
@@ -65,7 +66,7 @@ def write_manifest(
     path
         The manifest.
     kind
-        What a row is: ``tracks``, ``activity``, ``mixes``, ``shards`` or ``rejects``.
+        What a row is: ``tracks``, ``activity``, ``mixes``, ``shards``, ``rejects`` and others.
     rows
         Records; any iterable, written one by one.
     key
@@ -75,10 +76,9 @@ def write_manifest(
     made_from
         What the key is a hash of; see `Header`.
     """
-    relative = os.path.relpath(root.resolve(), path.parent.resolve())
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as out:
-        header = dataclasses.asdict(Header(kind, key, relative, made_from=made_from or {}))
-        out.write(_line({name: value for name, value in header.items() if value != {}}))
+        header = Header(kind, key, _relative(root, path), made_from=made_from or {})
+        out.write(_header_line(header))
         for row in rows:
             out.write(_line(to_json(row)))
 
@@ -106,7 +106,10 @@ def read_header(path: Path) -> Header:
         found = values.get("format_version")
         raise DataError(f"{path}: manifest version {found}, this software reads {FORMAT_VERSION}")
     try:
-        return from_json(Header, values)
+        header = from_json(Header, values)
+        if not all(isinstance(text, str) for text in (header.kind, header.key, header.root)):
+            raise TypeError("its kind, key or root is no text")
+        return header
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: is not a manifest (its first row: {error})") from None
 
@@ -153,12 +156,38 @@ def root_of(path: Path, header: Header) -> Path:
     return Path(os.path.normpath(path.parent / header.root))
 
 
-def is_current(path: Path, key: str) -> bool:
-    """Tell whether `path` is a whole manifest that was made from `key`."""
+def is_current(path: Path, key: str, root: Path | None = None) -> bool:
+    """Tell whether `path` is a whole manifest that was made from `key`.
+
+    With `root`, a manifest of the same key whose songs have moved since is pointed to them: its
+    rows stay as they are.
+    """
     try:
-        return read_header(path).key == key
+        header = read_header(path)
     except DataError:
         return False
+    if header.key != key:
+        return False
+    if root is not None and root_of(path, header).resolve() != root.resolve():
+        _move_root(path, header, root)
+    return True
+
+
+def _move_root(path: Path, header: Header, root: Path) -> None:
+    """Write a manifest again with another root in its first row."""
+    moved = dataclasses.replace(header, root=_relative(root, path))
+    with whole_file(path) as temporary, temporary.open("wb") as out, path.open("rb") as source:
+        source.readline()
+        out.write(_header_line(moved).encode("ascii"))
+        shutil.copyfileobj(source, out)
+
+
+def _relative(root: Path, manifest: Path) -> str:
+    return os.path.relpath(root.resolve(), manifest.parent.resolve())
+
+
+def _header_line(header: Header) -> str:
+    return _line({name: value for name, value in dataclasses.asdict(header).items() if value != {}})
 
 
 def to_json(record: Any) -> dict[str, Any]:

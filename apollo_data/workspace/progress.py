@@ -1,7 +1,7 @@
-"""Long work that keeps what it has found: a killed run costs its last seconds and no more.
+"""Save the results of long work as it goes, so that a killed run loses only its last seconds.
 
-What there is so far is written as a whole manifest every 20 s, and when the work breaks off. The
-next run reads those rows and takes over the ones that still speak of the files that are there.
+The rows so far are written as a whole manifest every 20 s, and when the work stops early. The next
+run reads them and keeps those that are still valid.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from apollo_data.errors import DataError
-from apollo_data.workspace.manifest import iterate_rows, read_header, root_of
+from apollo_data.workspace.manifest import iterate_rows
 
 SAVE_SECONDS = 20.0
 
@@ -20,10 +20,10 @@ Row = TypeVar("Row")
 
 @contextlib.contextmanager
 def saving(save: Callable[[], None]) -> Iterator[Callable[[], None]]:
-    """Yield what is to be called after each result; it calls `save` once in `SAVE_SECONDS`.
+    """Yield a function to call after each result; it calls `save` every `SAVE_SECONDS`.
 
-    A block that raises is saved, too, an interrupted one included. One that ends well is not:
-    what becomes of its results is up to the caller.
+    `save` is also called when the block raises or is interrupted. When the block ends well it is
+    not: the caller writes the final result.
     """
     saved = time.monotonic()
 
@@ -40,11 +40,9 @@ def saving(save: Callable[[], None]) -> Iterator[Callable[[], None]]:
         raise
 
 
-def kept_rows(path: Path, kind: str, row_type: type[Row], root: Path) -> list[Row]:
-    """Return what an earlier run has kept; nothing if it cannot be read, or is of another root."""
+def kept_rows(path: Path, kind: str, row_type: type[Row]) -> list[Row]:
+    """Return the rows that an earlier run has saved; none if they cannot be read."""
     try:
-        if root_of(path, read_header(path)).resolve() != root.resolve():
-            return []
         return list(iterate_rows(path, kind, row_type))
     except DataError:
         return []

@@ -1,4 +1,4 @@
-"""What was left out: rows of rejects.jsonl, told in a few lines; too many are an error."""
+"""rejects.jsonl: what was left out and why, summed up in a few lines; too many are an error."""
 
 import re
 from collections import Counter
@@ -16,7 +16,9 @@ from apollo_data.workspace.manifest import iterate_rows, read_manifest, write_ma
 Row = TypeVar("Row")
 
 _FILE_STAGES = ("catalog", "sad", "align")
-_PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d.]*|\([^)]*\)")
+_PATH = re.compile(r"^.*\.\w{1,5}: ")
+_PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|\b\d[\d.]*|\([^)]*\)")
+_KINDS_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -106,21 +108,48 @@ def by_choice(row: Rejection) -> bool:
 
 
 def tell_rejections(rows: Iterable[Rejection], console: Console) -> None:
-    """Print what was left out and how often, most frequent first."""
-    counts = Counter((row.stage, kind_of(row)) for row in rows)
-    for (stage, kind), count in counts.most_common():
-        console.note(f"left out by {stage}: {count} x {kind}")
+    """Print what was left out and how often, most frequent first, each with one example."""
+    counts: Counter[tuple[str, str]] = Counter()
+    examples: dict[tuple[str, str], Rejection] = {}
+    for row in rows:
+        kind = row.stage, kind_of(row)
+        counts[kind] += 1
+        examples.setdefault(kind, row)
+    for kind, count in counts.most_common(_KINDS_SHOWN):
+        console.note(f"left out by {kind[0]}: {count} x {kind[1]}{_example(examples[kind], count)}")
+    if more := counts.most_common()[_KINDS_SHOWN:]:
+        console.note(
+            f"left out for {len(more)} other reasons: {sum(count for _, count in more)} "
+            "(see rejects.jsonl)"
+        )
+
+
+def _example(row: Rejection, count: int) -> str:
+    found = _PATH.match(row.reason)
+    path = found[0].removesuffix(": ") if found else row.path
+    return f" ({'' if count == 1 else 'such as '}{path})"
 
 
 def kind_of(row: Rejection) -> str:
-    """Return a rejection's reason without names and numbers, so that equal kinds count together.
+    """Return a rejection's reason without what differs from row to row: paths, names, numbers.
 
     Examples
     --------
     >>> kind_of(Rejection("a.wav", "catalog", "says 3 Hz, expected 8000 to 384000"))
     'says … Hz, expected … to …'
+    >>> kind_of(Rejection("shards/train/shard-0.h5", "build-h5", "raw/7/bass.wav: no such file"))
+    'no such file'
     """
-    reason = row.reason.split(f"{row.path}: ")[-1]
     if by_choice(row):
         return f"excluded by {row.detail['excluded_by']}"
+    reason = _PATH.sub("", row.reason.split(f"{row.path}: ")[-1])
     return " ".join(_PARTICULARS.sub("…", reason).split())
+
+
+def why_nothing(rows: Sequence[Rejection], log: RejectLog) -> str:
+    """Say in one line why everything was left out: the most frequent reasons, and where to look."""
+    counts = Counter(kind_of(row) for row in rows)
+    kind, count = counts.most_common(1)[0]
+    row = next(item for item in rows if kind_of(item) == kind)
+    others = f", and {len(rows) - count} for other reasons" if len(rows) > count else ""
+    return f"{count} x {row.reason} ({row.path}){others}; all are in {log.path}"

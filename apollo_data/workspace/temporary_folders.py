@@ -1,4 +1,4 @@
-"""Folders for short-lived files; those of killed processes are found and removed."""
+"""Temporary folders; those of killed processes are found and removed."""
 
 import contextlib
 import fcntl
@@ -23,7 +23,7 @@ def scratch_folder(place: Path, prefix: str) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(prefix=prefix, suffix=_LOCK_SUFFIX, dir=place)
     folder = Path(name.removesuffix(_LOCK_SUFFIX))
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # before there is a folder that somebody could sweep
+        fcntl.flock(handle, fcntl.LOCK_EX)  # first, so that nobody removes the folder
         folder.mkdir()
         yield folder
     finally:

@@ -40,9 +40,9 @@ detectors.detect = lambda *heard: (time.sleep(0.1), detect(*heard))[1]
 
 def write_songs(root: Path) -> Path:
     """Sixteen stems of a second, one of two files; all of one time, and many of one size."""
-    late = tone("late", 1.0)
-    late[: RATE // 2] = 0.0
     for number in range(3):
+        late = tone(f"late {number}", 1.0)
+        late[: RATE // 2] = 0.0
         write_musdb_song(root / f"train/Band {number} - Tune {number}", seconds=1.0, bass=late)
     classes = ("vocals", "drums", "bass", "wind")
     write_moises_song(root / "00000000-0000-4000-8000-000000000010", classes, seconds=1.0)

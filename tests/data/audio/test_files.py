@@ -50,12 +50,13 @@ def test_a_stretch_of_another_rate_is_that_of_the_whole_file_resampled(
         assert np.abs(stretch - whole[:, start : start + 500]).max() < 1e-6
 
 
-def test_blocks_join_to_the_sum_and_end_with_the_shortest_source(tmp_path: Path) -> None:
+def test_blocks_join_to_the_sum_and_end_with_the_longest_source(tmp_path: Path) -> None:
     long, short = noise(RATE), noise(30000, seed=2)
     files = [save(tmp_path / "a.wav", long), save(tmp_path / "b.wav", short)]
     blocks = list(sound_blocks(files, RATE, 0.1))
     assert {block.shape[1] for block in blocks[:-1]} == {4410}
-    assert np.array_equal(np.concatenate(blocks, axis=1), (long[:30000] + short).T)
+    long[:30000] += short
+    assert np.array_equal(np.concatenate(blocks, axis=1), long.T)
 
 
 def test_wav_files_survive(tmp_path: Path) -> None:

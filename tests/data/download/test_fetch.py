@@ -441,6 +441,16 @@ def test_a_full_disk_is_told_before_any_request(
         assert get(server, tmp_path, reserve_bytes=3_200_000).read_bytes() == ARCHIVE
 
 
+def test_a_proxy_that_cannot_be_used_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:1080")
+    with pytest.raises(DataError, match=r"ALL_PROXY=socks://127\.0\.0\.1:1080: this proxy cannot"):
+        fetching._client("http://elsewhere.org/a", HASTY)
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+    fetching._client("http://elsewhere.org/a", HASTY).close()
+
+
 def test_a_finished_archive_is_checked_and_not_fetched_again(tmp_path: Path) -> None:
     with serving() as server:
         get(server, tmp_path)

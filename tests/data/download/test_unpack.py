@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from apollo_data.console import Console
-from apollo_data.download.unpack import MARKER, is_unpacked, readable, require_room, unpack
+from apollo_data.disk_space import readable_bytes, require_free_space
+from apollo_data.download.unpack import MARKER, is_unpacked, unpack
 from apollo_data.errors import DataError
 
 QUIET = Console(quiet=True)
@@ -265,7 +266,7 @@ def test_a_full_disk_is_told_beforehand(tmp_path: Path, monkeypatch: pytest.Monk
     free = type("Usage", (), {"free": 1_000_000})()
     monkeypatch.setattr("shutil.disk_usage", lambda _folder: free)
     refuse(archive, tmp_path, r"out: unpacking a\.zip needs 1\.8 MB, this disk has 1\.0 MB free")
-    require_room(tmp_path, 1_000_000, "that much")
+    require_free_space({tmp_path: 1_000_000}, "that much")
 
 
 def test_progress_is_told_in_megabytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -275,8 +276,8 @@ def test_progress_is_told_in_megabytes(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_sizes_read_well() -> None:
-    assert readable(999_960_000) == "1000.0 MB"
-    assert readable(99) == "99 bytes"
+    assert readable_bytes(999_960_000) == "1000.0 MB"
+    assert readable_bytes(99) == "99 bytes"
 
 
 def test_the_marker_names_every_file(tmp_path: Path) -> None:

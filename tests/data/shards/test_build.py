@@ -1,5 +1,6 @@
 """The whole data side on small songs: real files, real MP3, real HDF5, real processes."""
 
+import errno
 import os
 import shutil
 import signal
@@ -22,7 +23,7 @@ from apollo_data.mixing import render
 from apollo_data.pipeline import build_h5
 from apollo_data.records import SPLITS, MixRecipe
 from apollo_data.settings import Settings, settings_toml
-from apollo_data.shards import ShardReader, find_shards, store, verify_shards
+from apollo_data.shards import ShardReader, ShardWriter, find_shards, store, verify_shards
 from apollo_data.shards.build import BuildReport
 from apollo_data.workspace.folder import WorkFolder
 from apollo_data.workspace.manifest import read_manifest
@@ -233,7 +234,9 @@ def test_a_full_disk_is_told_in_one_line_and_room_lets_it_go_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", room_for_two)
-        with pytest.raises(DataError, match=r"shard-00002\.h5: cannot be written \(No space left"):
+        with pytest.raises(
+            DataError, match=r"shards/train: .*needs .*, this disk has 1000 bytes free; make room"
+        ):
             build(songs, tmp_path)
     assert len(find_shards(tmp_path / "shards")) == 2
     assert not list(tmp_path.rglob("*.partial"))
@@ -256,3 +259,24 @@ def test_a_folder_without_songs_is_a_clear_error(tmp_path: Path) -> None:
         build(tmp_path / "empty", tmp_path / "out")
     with pytest.raises(DataError, match="no such folder"):
         build(tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_a_quota_is_told_in_one_line(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add(*_: object) -> None:  # as HDF5 tells it
+        raise RuntimeError(
+            "Can't decrement id ref count (unable to extend file properly, errno = 122, error "
+            f"message = '{os.strerror(errno.EDQUOT)}')\nand more"
+        )
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardWriter, "add", add)
+        with pytest.raises(DataError, match=r"shard-00000\.h5: disk quota exceeded; make room"):
+            build(songs, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardWriter, "add", lambda *_: (_ for _ in ()).throw(OSError("too large")))
+        with pytest.raises(DataError, match=r"cannot be written \(too large\); run again"):
+            build(songs, tmp_path)
+    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob("*.h5"))

@@ -62,14 +62,14 @@ def test_an_official_set_must_be_complete(tmp_path: Path) -> None:
 
 def test_all_names_but_other_lengths_are_told(tmp_path: Path) -> None:
     root = tmp_path / "set"
-    folder = root / "train" / "one"
-    write_musdb_song(folder, seconds=0.2)
     for split in ("train", "valid", "test"):
+        folder = root / "train" / f"one of {split}"
+        write_musdb_song(folder, seconds=0.2)
         half = "test" if split == "test" else "train"
         for name in committed.official_songs("musdb18hq", split):
             (root / half / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(folder, root / half / name, copy_function=shutil.copyfile)
-    shutil.rmtree(folder)
+        shutil.rmtree(folder)
     report = check(root, tmp_path / "out")
     assert problems(report) == {"musdb18hq": "lasts 0.01 h, expected 10.00 h"}
     assert report.songs == {"train": 86 - 4, "valid": 14, "test": 50}
