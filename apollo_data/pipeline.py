@@ -20,7 +20,7 @@ from apollo_data.storage import folder_lock
 from apollo_data.workspace.folder import WorkFolder
 from apollo_data.workspace.manifest import Header, Manifest, read_manifest
 from apollo_data.workspace.rebuild_reasons import require_origin
-from apollo_data.workspace.rejects import tell_rejections
+from apollo_data.workspace.reject_log import tell_rejections
 
 _RUN_MIX = "run `mix` with these settings first"
 

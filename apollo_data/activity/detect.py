@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from apollo_data.activity import energy, silence, silero, upstream, vocals
+from apollo_data.activity import energy, pydub_silence, silero, upstream, vocals
 from apollo_data.records import ActiveSpan
 from apollo_data.settings import ActivitySettings
 
@@ -18,7 +18,7 @@ DETECTORS: dict[str, Detector] = {
     "energy": energy.detect,
     "energy+silero": vocals.detect,
     "silero": silero.detect,
-    "pydub": silence.detect,
+    "pydub": pydub_silence.detect,
     "upstream": upstream.detect,
 }
 
@@ -26,7 +26,7 @@ HEEDED: dict[str, dict[str, Any]] = {
     "energy": energy.HEEDED,
     "energy+silero": vocals.HEEDED,
     "silero": silero.HEEDED,
-    "pydub": silence.HEEDED,
+    "pydub": pydub_silence.HEEDED,
     "upstream": upstream.HEEDED,
 }
 """The settings that each detector uses, as pydantic's ``include`` takes them."""

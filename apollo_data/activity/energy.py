@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from apollo_data.activity.active_runs import hold, without_clicks
 from apollo_data.activity.levels import Levels, measure_levels
 from apollo_data.activity.noise import hiss_level_db
-from apollo_data.activity.runs import hold, without_clicks
 from apollo_data.audio.spans import spans_of_frames
 from apollo_data.records import ActiveSpan
 from apollo_data.settings import ActivitySettings

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from apollo_data.activity.active_runs import hold, without_clicks
 from apollo_data.activity.levels import frame_blocks
-from apollo_data.activity.runs import hold, without_clicks
 from apollo_data.audio.files import Samples, probe
 from apollo_data.audio.spans import spans_of_frames
 from apollo_data.errors import ToolError

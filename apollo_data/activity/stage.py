@@ -34,7 +34,7 @@ from apollo_data.workspace.manifest import (
 )
 from apollo_data.workspace.progress import kept_rows, saving
 from apollo_data.workspace.rebuild_reasons import rebuild_reason
-from apollo_data.workspace.rejects import RejectLog
+from apollo_data.workspace.reject_log import RejectLog
 
 STAGE = "sad"
 

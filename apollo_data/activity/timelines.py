@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from apollo_data.activity.ground_truth import Truth, find_truth, has_truth
-from apollo_data.activity.timeline import SongTimeline, StemTimeline, draw_timeline
+from apollo_data.activity.timeline_picture import SongTimeline, StemTimeline, draw_timeline
 from apollo_data.audio.files import files_of
 from apollo_data.console import Console
 from apollo_data.file_names import showable

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from apollo_data.activity import energy
+from apollo_data.activity.active_runs import runs_of
 from apollo_data.activity.energy import spans_of_onsets, thresholds_of
 from apollo_data.activity.levels import BLOCK_SECONDS, Levels, measure_levels
-from apollo_data.activity.runs import runs_of
 from apollo_data.activity.silero import CHUNK_SECONDS, RATE, SpeechMeter, speech_chunks
 from apollo_data.audio.files import read_sound
 from apollo_data.records import ActiveSpan

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from apollo_data.audio.files import files_of
 from apollo_data.catalog.copies import without_copies
-from apollo_data.catalog.find import Catalog, FoundSongs, find_songs, read_catalog
-from apollo_data.catalog.scan import scan_files
+from apollo_data.catalog.find_songs import Catalog, FoundSongs, find_songs, read_catalog
+from apollo_data.catalog.scan_files import scan_files
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.records import SPLITS, FileFacts, Rejection, Track
@@ -25,7 +25,7 @@ from apollo_data.workspace.manifest import (
     to_json,
     write_manifest,
 )
-from apollo_data.workspace.rejects import RejectLog, why_nothing
+from apollo_data.workspace.reject_log import RejectLog, why_nothing
 
 _LAYOUTS = (
     "MUSDB18-HQ's (a folder a song with any of mixture, drums, bass, other and vocals as WAV, FLAC "

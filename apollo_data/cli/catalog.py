@@ -11,7 +11,7 @@ from apollo_data.cli.options import ALL_CORES, Config, Quiet, Strict, Workers, r
 from apollo_data.console import Console
 from apollo_data.records import SPLITS
 from apollo_data.workspace.folder import WorkFolder, songs_of
-from apollo_data.workspace.rejects import tell_rejections
+from apollo_data.workspace.reject_log import tell_rejections
 
 
 def register(app: typer.Typer) -> None:

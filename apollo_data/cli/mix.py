@@ -11,7 +11,7 @@ from apollo_data.console import Console
 from apollo_data.mixing.previews import describe_stems, write_previews
 from apollo_data.pipeline import plan_prepared, prepare
 from apollo_data.workspace.folder import WorkFolder
-from apollo_data.workspace.rejects import tell_rejections
+from apollo_data.workspace.reject_log import tell_rejections
 
 
 class _Split(str, Enum):

@@ -27,7 +27,7 @@ from apollo_data.console import Console
 from apollo_data.pipeline import prepare
 from apollo_data.settings import ActivitySettings, DetectorName, Settings
 from apollo_data.workspace.folder import WorkFolder
-from apollo_data.workspace.rejects import tell_rejections
+from apollo_data.workspace.reject_log import tell_rejections
 
 _NAMES = get_args(DetectorName)
 

@@ -18,7 +18,7 @@ from apollo_data.mixing import render
 from apollo_data.records import CATEGORIES, MixRecipe, Rejection
 from apollo_data.storage import whole_file, write_text
 from apollo_data.workspace.manifest import iterate_rows, read_header, root_of, to_json
-from apollo_data.workspace.rejects import RejectLog
+from apollo_data.workspace.reject_log import RejectLog
 
 with warnings.catch_warnings():
     # It warns if no ffmpeg is on the path; none is needed here.

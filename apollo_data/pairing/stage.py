@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from apollo_data.activity.detect import detect
-from apollo_data.audio.file_scan import measure
 from apollo_data.audio.files import (
     AudioInfo,
     Samples,
@@ -20,6 +19,7 @@ from apollo_data.audio.files import (
     read_sound,
     samples_at,
 )
+from apollo_data.audio.scan_file import measure
 from apollo_data.audio.spans import frames_of_spans
 from apollo_data.console import Console
 from apollo_data.errors import AudioError
@@ -35,7 +35,7 @@ from apollo_data.workspace.manifest import (
     read_manifest,
     write_manifest,
 )
-from apollo_data.workspace.rejects import RejectLog
+from apollo_data.workspace.reject_log import RejectLog
 
 STAGE = "align"
 _BLOCK_SECONDS = 30.0

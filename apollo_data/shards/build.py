@@ -24,7 +24,7 @@ from apollo_data.workspace.manifest import (
     to_json,
     write_manifest,
 )
-from apollo_data.workspace.rejects import RejectLog
+from apollo_data.workspace.reject_log import RejectLog
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from apollo_data.audio.file_scan import scan_file
+from apollo_data.audio.scan_file import scan_file
 from apollo_data.errors import AudioError
 from apollo_data.file_names import path_text
 from apollo_data.records import FileFacts, Mixture, Rejection, Stem

@@ -12,7 +12,7 @@ import joblib
 
 from apollo_data.audio.files import files_of, probe
 from apollo_data.catalog.copies import REASON as COPIES
-from apollo_data.catalog.find import find_songs
+from apollo_data.catalog.find_songs import find_songs
 from apollo_data.catalog.source import FINDINGS, LISTENED
 from apollo_data.catalog.stage import make_catalog
 from apollo_data.console import Console
@@ -31,7 +31,7 @@ from apollo_data.validation.fingerprints import Fingerprint, find_doubles, finge
 from apollo_data.workspace.exclusion_file import read_exclusion_file, write_exclusion_file
 from apollo_data.workspace.folder import WorkFolder, require_source
 from apollo_data.workspace.manifest import Manifest, iterate_rows, write_manifest
-from apollo_data.workspace.rejects import by_choice
+from apollo_data.workspace.reject_log import by_choice
 
 _HOURS_TOLERANCE = 0.05
 _CLIPPED_SHARE = 0.001

@@ -10,7 +10,7 @@ from apollo_data.errors import DataError
 from apollo_data.records import Rejection
 from apollo_data.storage import folder_lock, remove_partials
 from apollo_data.workspace.manifest import read_header, root_of
-from apollo_data.workspace.rejects import RejectLog
+from apollo_data.workspace.reject_log import RejectLog
 
 OWN_FOLDERS = ("decoded", "previews", "shards", ".cache")
 """Folders of a working folder in which no songs are looked for."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import soundfile
 from helpers.small_songs import RATE, tone
 
-from apollo_data.catalog.find import read_catalog
+from apollo_data.catalog.find_songs import read_catalog
 from apollo_data.settings import facts as committed
 from apollo_data.sources.artists import artist_key, official_test_artists
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from apollo_data.activity import levels, silence, upstream, vocals
+from apollo_data.activity import levels, pydub_silence, upstream, vocals
 from apollo_data.activity.detect import DETECTORS, detect
 from apollo_data.activity.levels import frame_blocks
 from apollo_data.activity.score import FrameCounts, count_frames
 from apollo_data.activity.silero import RATE as VOICE_RATE
 from apollo_data.activity.silero import SpeechMeter
 from apollo_data.audio.files import files_of, read_sound
-from apollo_data.catalog.find import read_catalog
+from apollo_data.catalog.find_songs import read_catalog
 from apollo_data.errors import AudioError
 from apollo_data.records import ActiveSpan
 from apollo_data.settings import ActivitySettings
@@ -130,7 +130,7 @@ def test_pydub_in_blocks_is_pydub_on_the_whole_file(
     from pydub import AudioSegment
     from pydub.silence import detect_nonsilent
 
-    monkeypatch.setattr(silence, "BLOCK_SECONDS", 2.0)
+    monkeypatch.setattr(pydub_silence, "BLOCK_SECONDS", 2.0)
     for stem_class, _, files, _ in stems_of(demo)[:4]:
         (file,) = files[:1]
         pcm, rate = soundfile.read(file, dtype="int16")
@@ -191,7 +191,7 @@ def test_blocks_change_nothing(demo: Path, monkeypatch: pytest.MonkeyPatch, name
     settings = ActivitySettings()
     expected = [DETECTORS[name](files, "vocals", settings) for files in chosen]
     for seconds in (0.5, 3.0, 1000.0):
-        for module in (levels, silence, vocals):
+        for module in (levels, pydub_silence, vocals):
             monkeypatch.setattr(module, "BLOCK_SECONDS", seconds)
         assert [DETECTORS[name](files, "vocals", settings) for files in chosen] == expected
 

@@ -13,7 +13,7 @@ import soundfile
 from typer.testing import CliRunner, Result
 
 from apollo_data.activity.score import FrameCounts, count_frames, score_classes
-from apollo_data.activity.timeline import SongTimeline, StemTimeline, draw_timeline
+from apollo_data.activity.timeline_picture import SongTimeline, StemTimeline, draw_timeline
 from apollo_data.cli import app
 from apollo_data.records import ActiveSpan, StemActivity
 from apollo_data.sources.demo.songs import write_demo

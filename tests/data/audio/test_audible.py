@@ -9,7 +9,7 @@ from helpers.small_songs import RATE, small_settings, tone
 
 from apollo_data.activity.energy import detect
 from apollo_data.audio.audible import Highpass, audible_peak
-from apollo_data.audio.file_scan import scan_file
+from apollo_data.audio.scan_file import scan_file
 from apollo_data.errors import AudioError
 from apollo_data.records import Coding, MixRecipe, MixtureClip
 from apollo_data.settings import ActivitySettings, CatalogSettings

@@ -11,8 +11,8 @@ import soundfile
 from helpers.small_songs import RATE, tone
 
 from apollo_data.audio.ffmpeg import find_ffmpeg
-from apollo_data.audio.file_scan import scan_file
 from apollo_data.audio.files import probe, read_sound
+from apollo_data.audio.scan_file import scan_file
 from apollo_data.records import FileFacts
 from apollo_data.settings import CatalogSettings
 

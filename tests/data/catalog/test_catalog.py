@@ -13,8 +13,8 @@ from helpers.small_songs import (
     write_musdb_song,
 )
 
-from apollo_data.audio.file_scan import scan_file
-from apollo_data.catalog.find import read_catalog
+from apollo_data.audio.scan_file import scan_file
+from apollo_data.catalog.find_songs import read_catalog
 from apollo_data.catalog.source import catalog_songs
 from apollo_data.console import Console
 from apollo_data.errors import DataError
@@ -27,7 +27,7 @@ from apollo_data.sources.exclusions import Exclusions
 from apollo_data.storage import sha256_file
 from apollo_data.workspace.folder import WorkFolder
 from apollo_data.workspace.manifest import read_manifest
-from apollo_data.workspace.rejects import RejectLog, by_choice
+from apollo_data.workspace.reject_log import RejectLog, by_choice
 
 
 def test_both_layouts_are_found_by_what_is_in_them(songs: Path) -> None:

@@ -9,7 +9,7 @@ import soundfile
 from helpers.built_shards import digests
 from helpers.small_songs import RATE, small_settings, tone, write_musdb_song
 
-from apollo_data.catalog import scan, stage
+from apollo_data.catalog import scan_files, stage
 from apollo_data.catalog.source import catalog_songs
 from apollo_data.console import Console
 from apollo_data.pipeline import build_h5
@@ -48,13 +48,13 @@ def read_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that the catalog reads."""
     seen: list[str] = []
     for name in ("scan_file", "digest_file"):
-        own = getattr(scan, name)
+        own = getattr(scan_files, name)
 
         def look(path: Path, *more: object, own=own, **named: object) -> FileFacts:
             seen.append(path.name)
             return own(path, *more, **named)
 
-        monkeypatch.setattr(scan, name, look)
+        monkeypatch.setattr(scan_files, name, look)
     return seen
 
 

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from helpers.small_songs import RATE, tone, write_moises_song, write_musdb_song
 
-from apollo_data.catalog.find import read_catalog
+from apollo_data.catalog.find_songs import read_catalog
 from apollo_data.catalog.source import catalog_songs
 from apollo_data.console import Console
 from apollo_data.errors import DataError

@@ -8,7 +8,7 @@ import soundfile
 from helpers.small_songs import RATE, tone
 
 from apollo_data.audio.ffmpeg import run_ffmpeg
-from apollo_data.catalog.find import read_catalog
+from apollo_data.catalog.find_songs import read_catalog
 
 
 @pytest.fixture

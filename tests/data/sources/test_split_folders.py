@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from helpers.small_songs import write_moises_song, write_musdb_song
 
-from apollo_data.catalog.find import read_catalog
+from apollo_data.catalog.find_songs import read_catalog
 
 
 def splits(root: Path) -> set[str]:

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from apollo_data.audio.file_scan import digest_file, scan_file
+from apollo_data.audio.scan_file import digest_file, scan_file
 from apollo_data.console import Console
 from apollo_data.file_names import path_text
 from apollo_data.parallel import parallel_map

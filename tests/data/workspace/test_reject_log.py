@@ -6,7 +6,7 @@ import pytest
 
 from apollo_data.console import Console
 from apollo_data.records import Rejection
-from apollo_data.workspace.rejects import RejectLog, tell_rejections, why_nothing
+from apollo_data.workspace.reject_log import RejectLog, tell_rejections, why_nothing
 
 
 def test_files_of_one_reason_are_one_line_with_an_example_in_full(

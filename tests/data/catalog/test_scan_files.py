@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from helpers.small_songs import write_musdb_song
 
-from apollo_data.audio.file_scan import scan_file
-from apollo_data.catalog import scan
-from apollo_data.catalog.scan import scan_files
+from apollo_data.audio.scan_file import scan_file
+from apollo_data.catalog import scan_files as scan_files_module
+from apollo_data.catalog.scan_files import scan_files
 from apollo_data.console import Console
 from apollo_data.records import FileFacts
 from apollo_data.settings import CatalogSettings
@@ -32,7 +32,7 @@ class Listener:
 def look(
     root: Path, out: Path, monkeypatch: pytest.MonkeyPatch, listener: Listener, **settings: bool
 ) -> dict[str, FileFacts]:
-    monkeypatch.setattr(scan, "scan_file", listener)
+    monkeypatch.setattr(scan_files_module, "scan_file", listener)
     files = sorted(root.rglob("*.wav"))
     found = scan_files(files, root, out / "files.jsonl", CatalogSettings(**settings), 1, QUIET)
     return {path.name: row for path, row in found.items()}
