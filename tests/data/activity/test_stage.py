@@ -217,7 +217,7 @@ def test_a_changed_file_or_a_new_song_costs_its_own_stems(tmp_path: Path, detect
     soundfile.write(songs / "train/Band 1 - Tune 1/bass.wav", shorter, RATE, subtype="PCM_16")
     assert now() == some_known(1, why="the catalog changed")
     source = next((songs / "00000000-0000-4000-8000-000000000010/drums").iterdir())
-    os.utime(source, ns=(2, 2))
+    soundfile.write(source, tone("another source", 1.0), RATE, subtype="PCM_16")
     assert now() == some_known(1, why="the catalog changed")
     write_musdb_song(songs / "train/A Band - First", seconds=1.0)
     assert now() == some_known(4, STEMS + 4, "the catalog changed")
@@ -255,7 +255,7 @@ def test_a_stem_that_failed_is_tried_again(tmp_path: Path) -> None:
     assert heard(catalog, work.path)[0] == ["nothing to do"]
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "noise", "headless", "no rows", "folder's"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "noise", "headless", "no rows"])
 def test_a_damaged_journal_is_worth_nothing_and_does_no_harm(
     songs: Path, tmp_path: Path, undisturbed: bytes, damage: str
 ) -> None:
@@ -270,7 +270,6 @@ def test_a_damaged_journal_is_worth_nothing_and_does_no_harm(
             "noise": header + rows[0] + np.random.default_rng(0).bytes(400) + rows[1],
             "headless": b"".join(rows),
             "no rows": header + b"[1]\n7\n",
-            "folder's": header.replace(b'"../songs"', b'"../other songs"') + b"".join(rows),
         }[damage]
     )
     left = out / ".activity.part.jsonl.x1.partial"  # of a kill in the midst of a write
