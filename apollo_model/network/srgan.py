@@ -32,6 +32,9 @@ _KERNEL = 3
 _NOISE_SHARE = 4  # 64 noise channels beside 256 features
 _FIRST_PLANES = 18 / 38
 _PRELU_SLOPE = 0.25  # torch's own, before training
+# Before training. The output is a square, whose slope at silence is 0: a network that begins
+# too quiet ends in silence.
+_OUTPUT_GAIN = 4.0
 
 
 class SrGan(Network):
@@ -91,6 +94,8 @@ class SrGan(Network):
         self.middle = _Middle(feature_dim, self.noise_channels)
         self.decoder = _Decoder(planes, feature_dim, rows)
         _keep_levels(self)
+        with torch.no_grad():
+            list(self.decoder.convolutions.parameters())[-2].mul_(_OUTPUT_GAIN)
 
     @property
     def settings(self) -> dict[str, int | bool]:
