@@ -1,5 +1,6 @@
 """The shard reader."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -15,6 +16,8 @@ from apollo_data.records import SPLITS, Coding, MixRecipe
 from apollo_data.shards.compression import require_filters
 from apollo_data.shards.layout import FORMAT, FORMAT_VERSION, to_float
 from apollo_data.workspace.manifest import from_json
+
+_LOCK_ERRORS = {errno.ENOLCK, errno.ENOSYS, errno.EAGAIN, errno.EACCES, errno.EOPNOTSUPP}
 
 
 class DamagedShardError(DataError):
@@ -146,12 +149,12 @@ class ShardReader:
 
 
 def _open(path: Path) -> h5py.File:
-    """Open a shard without a lock: a shard that has its final name is never written again."""
+    """Open a shard, with or without a lock: one that has its final name is never written again."""
     try:
         if not h5py.is_hdf5(path):
             with path.open("rb"):  # raises the error of the system if the file cannot be read
                 raise DamagedShardError(f"{path}: is not an HDF5 file, or its beginning is damaged")
-        return _open_without_lock(path)
+        return _open_with_any_lock(path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such shard") from None
     except OSError as error:
@@ -161,13 +164,19 @@ def _open(path: Path) -> h5py.File:
         raise DamagedShardError(f"{path}: cannot be read as HDF5 ({reason})") from None
 
 
-def _open_without_lock(path: Path) -> h5py.File:
+def _open_with_any_lock(path: Path) -> h5py.File:
+    """Open a shard with HDF5's own lock or, where that is not to be had, without one.
+
+    Within a process HDF5 refuses to open a file twice, once with and once without a lock. So
+    the lock is left out only where it fails: on NFS without locks, or where another program
+    holds it.
+    """
     try:
-        return h5py.File(path, "r", locking=False)
+        return h5py.File(path, "r")
     except OSError as error:
-        if "locking flag" not in str(error):
+        if error.errno not in _LOCK_ERRORS and "lock" not in str(error):
             raise
-        return h5py.File(path, "r")  # this process has it open already, with a lock
+        return h5py.File(path, "r", locking=False)
 
 
 def find_shards(folder: Path, split: str | None = None) -> list[Path]:

@@ -12,12 +12,10 @@ from pathlib import Path
 import torch
 
 from apollo_data.settings import load_settings
-from apollo_model.training.run import train
+from apollo_model.training import run as run_module
 from apollo_model.training.step import StepResult, Trainer
 from helpers.training_runs import Heard
 
-torch.set_num_threads(1)
-config, shards, out, stopped_rank = sys.argv[1:]
 rank = int(os.environ.get("RANK", "0"))
 taken = []
 
@@ -27,7 +25,7 @@ class Watched(Trainer):
 
     def take_step(self, batches: list) -> StepResult:
         result = super().take_step(batches)
-        if self.steps == 2 and rank == int(stopped_rank):
+        if self.steps == 2 and rank == int(sys.argv[4]):
             os.kill(os.getpid(), signal.SIGTERM)
         return result
 
@@ -37,12 +35,15 @@ class Watched(Trainer):
         return super()._update(name, module)
 
 
-import apollo_model.training.run as run_module  # noqa: E402
+def main(config: Path, shards: Path, out: Path) -> None:
+    torch.set_num_threads(1)
+    run_module.Trainer = Watched
+    report = run_module.train(load_settings(config), shards, out, Heard(), device="cpu")
+    if taken:
+        torch.save(taken, f"{out}/gradients-{rank}.pt")
+    values = {"steps": report.steps, "scores": report.best_scores, "stopped": report.stopped_by}
+    Path(f"{out}/report-{rank}.json").write_text(json.dumps(values))
 
-run_module.Trainer = Watched
-report = train(load_settings(Path(config)), Path(shards), Path(out), Heard(), device="cpu")
-if taken:
-    torch.save(taken, f"{out}/gradients-{rank}.pt")
-Path(f"{out}/report-{rank}.json").write_text(
-    json.dumps({"steps": report.steps, "scores": report.best_scores, "stopped": report.stopped_by})
-)
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:4]))

@@ -289,7 +289,11 @@ def test_workers_make_no_difference(second_shards: Path, tmp_path: Path) -> None
             metrics=FAST,
             clips=0,
         )
-    assert rows_of(tmp_path / "1") == rows_of(tmp_path / "2")
+    one, two = (rows_of(tmp_path / workers) for workers in ("1", "2"))
+    for rows in (one, two):  # linear algebra on one thread rounds otherwise than on two
+        for row in rows:
+            row |= {name: f"{float(row[name]):.9f}" for name in ("si_snr", "sdr") if row[name]}
+    assert one == two
 
 
 def test_results_made_before_on_a_device_are_scored_like_those_of_the_workers(

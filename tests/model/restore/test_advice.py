@@ -102,7 +102,7 @@ def test_the_memory_that_it_needs(place: Path, capfd: pytest.CaptureFixture[str]
 
 def test_streams(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     refused = hostile.run(app, ["stream", "--checkpoint", "net.safetensors"], capfd)
-    assert "use `apollo-model restore`, or a network trained with causal" in refused.err
+    assert "use `apollo-model restore`, or an Apollo network trained with causal" in refused.err
     words = ["stream", "--checkpoint", "causal.safetensors", "--rate", "48000"]
     refused = hostile.run(app, words, capfd)
     found = re.search(r"let ffmpeg convert \((-ar \d+)\)", refused.err)

@@ -17,7 +17,7 @@ from apollo_data.errors import ApolloError, DataError, ToolError
 from apollo_data.settings import Settings
 from apollo_data.shards import find_shards
 from apollo_model.network.precision import choose_device
-from apollo_model.training import step as step_module
+from apollo_model.training import least_squares_adversary as adversary_module
 from apollo_model.training.guards import explained
 
 
@@ -112,8 +112,8 @@ def test_nan_in_a_shard_is_told_as_such(shards: Path, tmp_path: Path) -> None:
 def test_each_network_has_its_own_counter_and_ends_the_run(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, term: str
 ) -> None:
-    whole = getattr(step_module, term)
-    monkeypatch.setattr(step_module, term, lambda *given: whole(*given) * float("nan"))
+    whole = getattr(adversary_module, term)
+    monkeypatch.setattr(adversary_module, term, lambda *given: whole(*given) * float("nan"))
     console, notes = Heard(), Notes()
     name = "generator" if term.startswith("feature") else "discriminator"
     settings = tiny_settings(max_bad_steps=3)
