@@ -45,7 +45,7 @@ def prepare(
         A folder of songs, or a working folder or manifest whose catalog is taken as it is.
     """
     rejects = work.reject_log(settings.strict)
-    tracks = find_tracks(source, work, settings, workers, console)
+    tracks = find_tracks(source, work, settings.catalog, rejects, workers, console)
     activities = detect_activity(
         tracks, work.activity_files, settings.activity, rejects, workers, console
     )
@@ -64,7 +64,9 @@ def plan_prepared(
     found = (prepared.tracks, prepared.activities, prepared.pairs)
     sizes = plan_mixes(*found, work.mixes, settings.for_plan(), console)
     unused = unused_songs(prepared.tracks.rows, prepared.activities.rows, settings.for_plan())
-    work.reject_log().record([UNUSED], unused)
+    rejects = work.reject_log(settings.strict)
+    rejects.record([UNUSED], unused)
+    rejects.check(unused)
     return sizes
 
 

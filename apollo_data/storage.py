@@ -138,9 +138,8 @@ def folder_lock(folder: Path, shared: bool = False) -> Iterator[None]:
         try:
             yield
         finally:
-            with contextlib.suppress(
-                BusyError
-            ):  # other processes share the lock: they keep the text
+            # Other processes may share the lock: they keep the text.
+            with contextlib.suppress(BusyError):
                 _lock(file, fcntl.LOCK_EX, folder)
                 lock_file.write_text("")
 

@@ -6,7 +6,7 @@ from apollo_data.catalog.stage import files_below, make_catalog
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.records import FileFacts, Finding, Track
-from apollo_data.settings import Settings
+from apollo_data.settings import CatalogSettings
 from apollo_data.sources.exclusions import Exclusions
 from apollo_data.workspace.exclusion_file import checked_folder, find_exclusions
 from apollo_data.workspace.folder import WorkFolder, is_work_folder
@@ -19,6 +19,7 @@ from apollo_data.workspace.manifest import (
     root_of,
     write_manifest,
 )
+from apollo_data.workspace.reject_log import RejectLog
 
 _NAMES_SHOWN = 3
 FINDINGS = "findings.jsonl"
@@ -26,7 +27,12 @@ LISTENED = {"fingerprints": "compared"}
 
 
 def find_tracks(
-    source: Path, work: WorkFolder, settings: Settings, workers: int, console: Console
+    source: Path,
+    work: WorkFolder,
+    settings: CatalogSettings,
+    rejects: RejectLog,
+    workers: int,
+    console: Console,
 ) -> Manifest[Track]:
     """Read or make the catalog of `source`.
 
@@ -42,14 +48,19 @@ def find_tracks(
         There is no such folder, nothing in it can be used, or the songs of a catalog are gone.
     """
     if source.is_file():
-        return _adopt(source, work, console)
+        return _adopt(source, work, rejects, console)
     if is_work_folder(source):
-        return _adopt(WorkFolder.at(source).tracks, work, console)
-    return catalog_songs(source, work, settings, workers, console)
+        return _adopt(WorkFolder.at(source).tracks, work, rejects, console)
+    return catalog_songs(source, work, settings, rejects, workers, console)
 
 
 def catalog_songs(
-    root: Path, work: WorkFolder, settings: Settings, workers: int, console: Console
+    root: Path,
+    work: WorkFolder,
+    settings: CatalogSettings,
+    rejects: RejectLog,
+    workers: int,
+    console: Console,
 ) -> Manifest[Track]:
     """Make the catalog of a folder of songs.
 
@@ -60,14 +71,15 @@ def catalog_songs(
     for file in files:
         if file != work.exclusions:
             console.note(f"exclusions: those of {file} are honoured")
-    rejects = work.reject_log(settings.strict)
-    about = (settings.catalog, Exclusions(rows, root), rejects)
+    about = (settings, Exclusions(rows, root), rejects)
     tracks = make_catalog(root, work.tracks, work.files, *about, workers, console)
     _tell_leaks(tracks, work, console)
     return tracks
 
 
-def _adopt(manifest: Path, work: WorkFolder, console: Console) -> Manifest[Track]:
+def _adopt(
+    manifest: Path, work: WorkFolder, rejects: RejectLog, console: Console
+) -> Manifest[Track]:
     """Read a catalog, and write it to the working folder if it is that of another one."""
     tracks = read_manifest(manifest, "tracks", Track)
     if not tracks.root.is_dir():
@@ -81,7 +93,6 @@ def _adopt(manifest: Path, work: WorkFolder, console: Console) -> Manifest[Track
     if not is_current(work.tracks, tracks.header.key, tracks.root):
         write_manifest(work.tracks, "tracks", tracks.rows, tracks.header.key, tracks.root)
     earlier = WorkFolder.at(manifest.parent).reject_log().read()
-    rejects = work.reject_log()
     rejects.record(["catalog"], [row for row in earlier if row.stage == "catalog"])
     return read_manifest(work.tracks, "tracks", Track)
 

@@ -39,7 +39,14 @@ def register(app: typer.Typer) -> None:
         settings = read_settings(config, strict)
         work = WorkFolder.of(songs, out, "tracks")
         with work.lock():
-            tracks = catalog_songs(songs_of(songs), work, settings, workers, console)
+            tracks = catalog_songs(
+                songs_of(songs),
+                work,
+                settings.catalog,
+                work.reject_log(settings.strict),
+                workers,
+                console,
+            )
         counts = Counter((track.source, track.split) for track in tracks.rows)
         console.table(
             str(work.tracks),

@@ -122,7 +122,9 @@ def _score(
     as_json: bool,
     console: Console,
 ) -> None:
-    tracks = find_tracks(songs, work, settings, workers, console)
+    tracks = find_tracks(
+        songs, work, settings.catalog, work.reject_log(settings.strict), workers, console
+    )
     scores: list[ClassScore] = []
     for choice, rows, scored in score_detectors(tracks, choices, workers, console):
         scores += scored

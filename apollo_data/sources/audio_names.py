@@ -39,11 +39,6 @@ def audio_below(folder: Path, on_error: OnError | None = None) -> Iterator[Path]
         yield from (Path(place) / name for name in sorted(names) if is_audio(name))
 
 
-def find_audio(folder: Path, name: str) -> Path | None:
-    """Return the lossless file `name` of any suffix and letter case, or None."""
-    return audio_named(folder, (name,)).get(name)
-
-
 def audio_named(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
     """Return the lossless files of a folder by those of `names` that they have, in any case.
 

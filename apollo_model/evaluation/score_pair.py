@@ -1,5 +1,6 @@
 """The work on one pair: read it once, restore it once with each system, score the results."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -114,15 +115,7 @@ def _restored_batch(batch: list[Job], on_gpu: Sequence[NetworkSystem]) -> list[J
         for number, result in zip(wanted, results, strict=True):
             delivered[number][system.name] = result
     return [
-        Job(
-            place=job.place,
-            pair=job.pair,
-            systems=job.systems,
-            metrics=job.metrics,
-            sample_rate=job.sample_rate,
-            several_processes=job.several_processes,
-            delivered=results,
-        )
+        dataclasses.replace(job, delivered=results)
         for job, results in zip(batch, delivered, strict=True)
     ]
 

@@ -5,9 +5,11 @@ network has gained. Scores are means over clips of means over channels.
 """
 
 import contextlib
+import itertools
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -226,20 +228,19 @@ def silent_places(rows: dict[str, SystemRows]) -> list[int]:
 
 def count_problems(rows: SystemRows) -> dict[str, int]:
     """Count why scores are missing, silent targets apart; the most common reason first."""
-    counts: dict[str, int] = {}
-    for why in rows.problems.values():
-        for text in {text for place, text in why.items() if place != "target"}:
-            counts[text] = counts.get(text, 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    texts = (
+        {text for place, text in why.items() if place != "target"} for why in rows.problems.values()
+    )
+    return _most_common_first(itertools.chain.from_iterable(texts))
 
 
 def count_remarks(rows: SystemRows) -> dict[str, int]:
     """Count what was found of the results; the most common remark first."""
-    counts: dict[str, int] = {}
-    for remarks in rows.remarks.values():
-        for text in remarks:
-            counts[text] = counts.get(text, 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return _most_common_first(itertools.chain.from_iterable(rows.remarks.values()))
+
+
+def _most_common_first(texts: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(sorted(texts)).most_common())
 
 
 def _speeds(systems: Sequence[System], sample_rate: int, out: Path) -> dict[str, float]:

@@ -20,7 +20,7 @@ from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.pipeline import build_h5
 from apollo_data.records import STEM_CLASSES, MixRecipe, Rejection
-from apollo_data.settings import CatalogSettings, Settings
+from apollo_data.settings import CatalogSettings
 from apollo_data.settings import facts as committed
 from apollo_data.sources.artists import split_by_hash
 from apollo_data.sources.exclusions import Exclusions
@@ -254,7 +254,7 @@ def test_nothing_is_written_into_the_songs_folder(songs: Path, tmp_path: Path) -
 
     before = state()
     work = WorkFolder.at(tmp_path)
-    catalog_songs(songs, work, Settings(), 1, Console(quiet=True))
+    catalog_songs(songs, work, CatalogSettings(), work.reject_log(), 1, Console(quiet=True))
     assert state() == before
     assert {path.name for path in tmp_path.iterdir()} >= {"tracks.jsonl", "files.jsonl"}
 

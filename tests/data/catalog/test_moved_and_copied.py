@@ -67,7 +67,9 @@ def test_songs_that_moved_are_not_read_again_and_shards_stay(
     decoded = sorted(path.name for path in (out / "decoded").iterdir())
     moved = root.rename(tmp_path / "moved")
     read_files.clear()
-    tracks = catalog_songs(moved, WorkFolder.at(out), Settings(), 1, QUIET)
+    tracks = catalog_songs(
+        moved, WorkFolder.at(out), CatalogSettings(), WorkFolder.at(out).reject_log(), 1, QUIET
+    )
     assert read_files == []
     assert tracks.root.resolve() == moved.resolve()
     more = build(moved, out, clips=6)  # a longer plan: its clips are cut from the new place
@@ -102,17 +104,24 @@ def test_modification_times_change_nothing_but_what_is_read(
 
 def test_working_folders_of_earlier_versions_are_recognised(root: Path, tmp_path: Path) -> None:
     work = WorkFolder.at(tmp_path / "out")
-    rows = catalog_songs(root, work, Settings(), 1, QUIET).rows
+    rows = catalog_songs(root, work, CatalogSettings(), work.reject_log(), 1, QUIET).rows
     old = stage._keys(rows, {}, root)[1]
     text = work.tracks.read_text().replace(read_header(work.tracks).key, old)
     work.tracks.write_text(text)
-    catalog_songs(root, work, Settings(), 1, QUIET)
+    catalog_songs(root, work, CatalogSettings(), work.reject_log(), 1, QUIET)
     assert work.tracks.read_text() == text
 
 
 def test_the_scan_does_not_depend_on_the_number_of_processes(root: Path, tmp_path: Path) -> None:
     for workers in (1, 2):
-        catalog_songs(root, WorkFolder.at(tmp_path / f"{workers}"), Settings(), workers, QUIET)
+        catalog_songs(
+            root,
+            WorkFolder.at(tmp_path / f"{workers}"),
+            CatalogSettings(),
+            WorkFolder.at(tmp_path / f"{workers}").reject_log(),
+            workers,
+            QUIET,
+        )
     assert (tmp_path / "1/files.jsonl").read_bytes() == (tmp_path / "2/files.jsonl").read_bytes()
 
 
@@ -128,7 +137,7 @@ def test_a_song_with_the_samples_of_a_test_song_is_not_trained_on(
         write_musdb_song(root / f"train/{name}", seconds=1.5, bass=0.0 * tone("b", 1.5))
     write_musdb_song(root / "test/Z", seconds=1.5, bass=0.0 * tone("b", 1.5))
     work = WorkFolder.at(tmp_path / "out")
-    tracks = catalog_songs(root, work, Settings(), 1, QUIET)
+    tracks = catalog_songs(root, work, CatalogSettings(), work.reject_log(), 1, QUIET)
     assert {row.song.partition("/")[2] for row in tracks.rows if not row.pair} == {
         *("A - B", "C - D", "E - F", "X", "Y", "Z")
     }
@@ -137,14 +146,16 @@ def test_a_song_with_the_samples_of_a_test_song_is_not_trained_on(
     reason = rows["musdb18hq/Copy - Live"].reason
     assert reason == "(train) has the same samples as musdb18hq/E - F (test)"
     unread = Settings(catalog=CatalogSettings(measure=False))
-    assert len(catalog_songs(root, work, unread, 1, QUIET).rows) > len(tracks.rows)
+    assert len(catalog_songs(root, work, unread.catalog, work.reject_log(), 1, QUIET).rows) > len(
+        tracks.rows
+    )
 
 
 def test_a_catalog_that_is_pointed_elsewhere_keeps_its_rows(root: Path, tmp_path: Path) -> None:
     work = WorkFolder.at(tmp_path / "out")
-    before = catalog_songs(root, work, Settings(), 1, QUIET)
+    before = catalog_songs(root, work, CatalogSettings(), work.reject_log(), 1, QUIET)
     moved = root.rename(tmp_path / "x")
-    after = catalog_songs(moved, work, Settings(), 1, QUIET)
+    after = catalog_songs(moved, work, CatalogSettings(), work.reject_log(), 1, QUIET)
     assert (after.rows, after.header.key) == (before.rows, before.header.key)
     assert read_manifest(work.files, "files", FileFacts).root.resolve() == moved.resolve()
     assert read_manifest(work.tracks, "tracks", Track).root.resolve() == moved.resolve()

@@ -12,7 +12,7 @@ from apollo_data.catalog.source import catalog_songs
 from apollo_data.console import Console
 from apollo_data.errors import DataError
 from apollo_data.records import Track
-from apollo_data.settings import Settings
+from apollo_data.settings import CatalogSettings
 from apollo_data.workspace.folder import WorkFolder
 from apollo_data.workspace.manifest import read_manifest
 
@@ -133,14 +133,16 @@ def test_songs_of_the_last_catalog_are_not_dropped_because_a_folder_is_closed(
 ) -> None:
     work = WorkFolder.at(tmp_path / "out")
     (closed / "closed").rename(closed / "open")
-    catalog_songs(closed, work, Settings(), 1, QUIET)
+    catalog_songs(closed, work, CatalogSettings(), work.reject_log(), 1, QUIET)
     (closed / "open").rename(closed / "elsewhere")
     (closed / "open").symlink_to("nowhere")
     with pytest.raises(DataError, match="the last catalog has 'musdb18hq/C - D' there"):
-        catalog_songs(closed, work, Settings(), 1, QUIET)
+        catalog_songs(closed, work, CatalogSettings(), work.reject_log(), 1, QUIET)
     assert len(read_manifest(work.tracks, "tracks", Track).rows) == 2
     work.exclusions.write_text('{"path": "open"}\n')
-    assert len(catalog_songs(closed, work, Settings(), 1, QUIET).rows) == 2
+    assert (
+        len(catalog_songs(closed, work, CatalogSettings(), work.reject_log(), 1, QUIET).rows) == 2
+    )
 
 
 def test_where_nothing_can_be_used_the_reason_is_told_and_written(tmp_path: Path) -> None:
@@ -149,5 +151,5 @@ def test_where_nothing_can_be_used_the_reason_is_told_and_written(tmp_path: Path
         file.write_bytes(b"")
     work = WorkFolder.at(tmp_path / "out")
     with pytest.raises(DataError, match="no song can be used: 5 x is an empty file"):
-        catalog_songs(tmp_path / "s", work, Settings(), 1, QUIET)
+        catalog_songs(tmp_path / "s", work, CatalogSettings(), work.reject_log(), 1, QUIET)
     assert len(work.read_rejects()) == 5

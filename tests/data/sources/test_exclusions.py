@@ -8,7 +8,7 @@ from helpers.small_songs import write_musdb_song
 from apollo_data.catalog.source import catalog_songs
 from apollo_data.console import Console
 from apollo_data.errors import DataError
-from apollo_data.settings import Settings
+from apollo_data.settings import CatalogSettings
 from apollo_data.workspace.exclusion_file import read_exclusion_file
 from apollo_data.workspace.folder import WorkFolder
 
@@ -31,7 +31,12 @@ def songs_left(root: Path, out: Path, text: str) -> list[str]:
     work = WorkFolder.at(out)
     out.mkdir(exist_ok=True)
     work.exclusions.write_text(text, "utf-8")
-    return [row.song for row in catalog_songs(root, work, Settings(), 1, Console(quiet=True)).rows]
+    return [
+        row.song
+        for row in catalog_songs(
+            root, work, CatalogSettings(), work.reject_log(), 1, Console(quiet=True)
+        ).rows
+    ]
 
 
 @pytest.mark.parametrize("header", [HEADER, ""])
@@ -81,6 +86,6 @@ def test_exclusions_of_check_are_honoured_by_a_build_elsewhere(
     header = HEADER.replace('"root": "."', '"root": "../../songs"')
     Path("data/songs/exclusions.jsonl").write_text(f'{header}{{"path": "train/A - B"}}\n')
     work = WorkFolder.at(Path("data/mine"))
-    found = catalog_songs(Path("songs"), work, Settings(), 1, Console())
+    found = catalog_songs(Path("songs"), work, CatalogSettings(), work.reject_log(), 1, Console())
     assert [row.song for row in found.rows] == ["musdb18hq/C - D"]
     assert "data/songs/exclusions.jsonl are honoured" in capsys.readouterr().err
