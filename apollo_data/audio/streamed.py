@@ -3,8 +3,10 @@
 import functools
 import io
 import os
+import signal
 import struct
 import subprocess
+import threading
 from pathlib import Path
 
 import soundfile
@@ -16,6 +18,7 @@ from apollo_data.errors import AudioError
 _UNKNOWN_FRAMES = 1 << 60  # libsndfile states more than this for a FLAC file without a length
 _LONGEST_ID3_BYTES = 1 << 24
 _BLOCK_BYTES = 1 << 20
+_COUNT_SECONDS = 600.0
 _MOST_FRAMES = (1 << 36) - 1  # of FLAC's 36 bits
 _MOST_BYTES = (1 << 32) - 1  # of WAV's 32 bits
 
@@ -100,8 +103,13 @@ def _count_frames(path: Path, channels: int) -> int:
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
         assert process.stdout is not None
+        limit = threading.Timer(_COUNT_SECONDS, process.kill)
+        limit.start()
         while block := process.stdout.read(_BLOCK_BYTES):
             count += len(block)
+        limit.cancel()
+    if process.returncode == -signal.SIGKILL:
+        raise AudioError(f"{path}: its samples could not be counted in {_COUNT_SECONDS:.0f} s")
     if not count:
         raise AudioError(f"{path}: holds no samples that can be decoded")
     return count // (2 * channels)

@@ -10,9 +10,11 @@ import pytest
 import soundfile
 from helpers.small_songs import RATE, tone
 
+from apollo_data.audio import streamed
 from apollo_data.audio.ffmpeg import find_ffmpeg
 from apollo_data.audio.files import probe, read_sound
 from apollo_data.audio.scan_file import scan_file
+from apollo_data.errors import AudioError
 from apollo_data.records import FileFacts
 from apollo_data.settings import CatalogSettings
 
@@ -67,6 +69,19 @@ def test_a_flac_file_without_a_length_is_read_as_what_it_is(tmp_path: Path) -> N
     damaged[len(damaged) // 2 : len(damaged) // 2 + 3000] = bytes(3000)
     piped.write_bytes(damaged)
     assert scan(piped).problem
+
+
+def test_a_decoder_that_hangs_while_it_counts_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "a.flac", tone("a", 1.0), RATE)
+    hanging = tmp_path / "ffmpeg"
+    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
+    hanging.chmod(0o755)
+    monkeypatch.setattr(streamed, "find_ffmpeg", lambda: str(hanging))
+    monkeypatch.setattr(streamed, "_COUNT_SECONDS", 0.2)
+    with pytest.raises(AudioError, match="could not be counted"):
+        streamed._count_frames(tmp_path / "a.flac", 2)
 
 
 @pytest.mark.parametrize("size", [0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFFFFF - 36, 0])
